@@ -1,0 +1,1 @@
+"""The real Pulumi engine for every verb: CLI, provider plugins, stacks, progress."""
