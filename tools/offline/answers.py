@@ -1,0 +1,118 @@
+"""What the offline run answers where an engine would ask a provider.
+
+`Preview` answers nothing that only a cloud or a cluster knows.  `Mocked` makes something up for
+everything, each value marked, so that code inside ``apply`` runs too and a test can prove that no made-up
+value ever reaches a plan.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import typing
+from enum import Enum
+from typing import Any, Final, Protocol
+
+from pulumi import _types
+
+from tools.offline import sdk
+from tools.offline.wire import UNKNOWN, Secret, unwrap
+
+SENTINEL: Final = "mock-sentinel"
+SENTINEL_NUMBER: Final = 42424242
+
+_ASSIGNED_BY_SERVER: Final = {
+    "kubernetes:core/v1:Service": ("clusterIP", "clusterIPs"),
+    "kubernetes:core/v1:PersistentVolumeClaim": ("volumeName",),
+}
+"""Fields of ``spec`` that the API server fills in when they are not given (Kubernetes API reference)."""
+
+
+class Answers(Protocol):
+    """How a run answers.
+
+    :ivar preview: whether the program runs as in ``pulumi preview``: unknown values stay unknown, and
+        functions given to ``apply`` do not run on them.
+    """
+
+    preview: bool
+
+    def created(self, token: str, name: str, urn: str, inputs: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        """The id ("" for unknown) and the outputs of a resource, on top of its inputs."""
+        ...
+
+    def looked_up(self, token: str, arguments: dict[str, Any]) -> dict[str, Any] | None:
+        """The result of a look-up, or None for unknown."""
+        ...
+
+
+class Preview:
+    """Nothing is known that is not in the program's own inputs."""
+
+    preview = True
+
+    def created(self, token: str, name: str, urn: str, inputs: dict[str, Any]) -> tuple[str, dict[str, Any]]:  # noqa: ARG002
+        return "", server_fields(token, inputs, UNKNOWN) if token.startswith("kubernetes:") else {}
+
+    def looked_up(self, token: str, arguments: dict[str, Any]) -> dict[str, Any] | None:  # noqa: ARG002
+        return None
+
+
+class Mocked:
+    """Everything is known, and every value that is made up says so: it holds `SENTINEL`."""
+
+    preview = False
+
+    def created(self, token: str, name: str, urn: str, inputs: dict[str, Any]) -> tuple[str, dict[str, Any]]:  # noqa: ARG002
+        label = re.sub("[^a-z0-9]+", "-", name.lower())
+        outputs = {
+            key: made_up(kind, f"{SENTINEL}-{label}-{key}")
+            for key, kind in sdk.output_types(token).items()
+            if key not in inputs
+        }
+        if token.startswith("kubernetes:"):
+            outputs |= server_fields(token, inputs, f"{label}-{SENTINEL}")
+        return f"{SENTINEL}-{label}-id", outputs
+
+    def looked_up(self, token: str, arguments: dict[str, Any]) -> dict[str, Any] | None:  # noqa: ARG002
+        label = token.rpartition(":")[2]
+        types = sdk.lookup_result_types(token)
+        return {key: made_up(kind, f"{SENTINEL}-{label}-{key}") for key, kind in types.items()}
+
+
+def server_fields(token: str, inputs: dict[str, Any], value: Any) -> dict[str, Any]:
+    """The ``metadata`` and ``spec`` of a Kubernetes object with what the server adds set to ``value``."""
+    metadata = inputs.get("metadata")
+    filled: dict[str, Any] = {}
+    if metadata is not UNKNOWN:
+        inner = {"name": value, "uid": value, "resourceVersion": value, **(unwrap(metadata) or {})}
+        filled["metadata"] = Secret(inner) if isinstance(metadata, Secret) else inner
+    spec = inputs.get("spec")
+    assigned = _ASSIGNED_BY_SERVER.get(token, ())
+    if assigned and isinstance(spec, dict):
+        extra = {key: [value] if key.endswith("IPs") else value for key in assigned if key not in spec}
+        filled["spec"] = {**spec, **extra}
+    return filled
+
+
+def made_up(kind: Any, text: str, depth: int = 0) -> Any:
+    """A value of type ``kind`` that holds ``text`` wherever it can hold text.
+
+    Objects are filled two levels deep; some schemas contain themselves.
+    """
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is typing.Union:
+        members = [one for one in arguments if one is not type(None)]
+        return made_up(str if str in members else members[0], text, depth)
+    if origin is typing.Literal:
+        return arguments[0]
+    if origin is not None and issubclass(origin, typing.Mapping):
+        return {}
+    if origin is not None and issubclass(origin, typing.Sequence):
+        return [made_up(arguments[0], text, depth + 1)]
+    if inspect.isclass(kind) and _types.is_output_type(kind):
+        fields = _types.output_type_types(kind).items() if depth < 2 else ()
+        return {key: made_up(inner, f"{text}-{key}", depth + 1) for key, inner in fields}
+    if inspect.isclass(kind) and issubclass(kind, Enum):
+        return next(iter(kind)).value
+    return {bool: True, int: SENTINEL_NUMBER, float: SENTINEL_NUMBER}.get(kind, text)
