@@ -2,7 +2,7 @@
 
 Does what the CLI does before it starts a program: defaults of the project, values of the stack, nested
 values as JSON text, the names of the secret ones.  Only the CLI can decrypt, so a ``secure:`` value reads
-as a placeholder here.
+``[secret]`` here.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 
 from tools.common import Failure
+from tools.offline.wire import SECRET_TEXT
 
 
 class _Loader(yaml.CSafeLoader):
@@ -38,7 +39,7 @@ class StackConfig:
 
     :ivar values: full key (``mlflow:server``) to text; anything but text is JSON.
     :ivar secret_keys: the full keys whose value is secret, or holds a secret somewhere inside.
-    :ivar secret_texts: the secrets themselves (placeholders, unless a caller gave values).
+    :ivar secret_texts: the secrets themselves: ``[secret]``, unless a caller gave values.
     """
 
     project: str
@@ -48,28 +49,30 @@ class StackConfig:
     secret_texts: frozenset[str]
 
 
-def placeholder(path: str) -> str:
-    """What stands where a value is encrypted: long and unlike anything else, so that a leak is found."""
-    return f"encrypted-{re.sub('[^a-z0-9]+', '-', path.lower())}-cannot-be-read-offline"
-
-
 def load(
     root: Path,
     stack: str,
     overrides: Mapping[str, Any] | None = None,
     secrets: Mapping[str, Any] | None = None,
+    local: bool = False,
 ) -> StackConfig:
     """Read the configuration of ``stack`` from the files in ``root``.
 
     :param overrides: key to value, put over the stack's own; None takes a key away.  A key without a
         namespace belongs to the project.
     :param secrets: the same for secret values, given here in plain text.
+    :param local: add what this checkout keeps outside tracked files (``make secret``).
     :raises Failure: for a missing file, or a key that the project requires and the stack does not give.
     """
     project_file = _read(root / "Pulumi.yaml", "run this in a checkout of the project")
     stack_file = root / f"Pulumi.{stack}.yaml"
     stacks = ", ".join(sorted(path.name[7:-5] for path in root.glob("Pulumi.*.yaml")))
     given = _read(stack_file, f"choose one of these stacks: {stacks}")
+    own = root / ".local" / "stacks" / stack_file.name
+    if local and own.exists():
+        from tools.engine.workspace import merge
+
+        given = merge(given, _read(own, ""))
     if given.get("environment"):
         raise Failure(
             f"{stack_file.name} imports an environment, which only the CLI can read",
@@ -122,23 +125,23 @@ class _Reader:
         self.secret_keys.discard(name)
         if value is None:
             return
-        opened = self._open(value, name, name, decrypted)
+        opened = self._open(value, name, decrypted)
         if isinstance(opened, str):
             self.values[name] = opened
         else:
             self.values[name] = json.dumps(opened, separators=(",", ":"))
 
-    def _open(self, value: Any, name: str, path: str, decrypted: bool) -> Any:
+    def _open(self, value: Any, name: str, decrypted: bool) -> Any:
         """``value`` with each ``secure:`` entry replaced by its text."""
         if isinstance(value, dict):
             if set(value) == {"secure"}:
-                text = value["secure"] if decrypted else placeholder(path)
+                text = value["secure"] if decrypted else SECRET_TEXT
                 self.secret_keys.add(name)
                 self.secret_texts |= set(_texts(text))
                 return text
-            return {str(k): self._open(v, name, f"{path}.{k}", decrypted) for k, v in value.items()}
+            return {str(key): self._open(item, name, decrypted) for key, item in value.items()}
         if isinstance(value, list):
-            return [self._open(v, name, f"{path}[{i}]", decrypted) for i, v in enumerate(value)]
+            return [self._open(item, name, decrypted) for item in value]
         return value
 
     def check_required(self, file: str) -> None:

@@ -41,6 +41,7 @@ def run(
     answers: Answers | None = None,
     overrides: Mapping[str, Any] | None = None,
     secrets: Mapping[str, Any] | None = None,
+    local: bool = False,
     root: Path = ROOT,
     program: Callable[[], Any] | None = None,
 ) -> Plan:
@@ -49,11 +50,12 @@ def run(
     :param answers: `Preview` unless given.
     :param overrides: settings put over the stack's own, see `config.load`.
     :param secrets: secret settings in plain text, put over the stack's own.
+    :param local: with the settings this checkout keeps outside tracked files.
     :param program: run this instead of ``__main__.py``; for tests.
     :raises Failure: when the stack cannot be read, or the run hangs.
     :raises Exception: whatever the program raises, as it raised it.
     """
-    given = stack_config.load(root, stack, overrides, secrets)
+    given = stack_config.load(root, stack, overrides, secrets, local)
     monitor = Recorder(answers or Preview(), given.project, stack)
     messages = Messages()
     entry = program or (lambda: runpy.run_path(str(root / "__main__.py"), run_name="__main__"))
