@@ -1,0 +1,3 @@
+module mlflow-on-kubernetes/build/pause
+
+go 1.26.0
