@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
+import os
 import runpy
 import sys
 import threading
@@ -103,6 +104,8 @@ def _execute(
 ) -> None:
     _refuse_blocking_lookups()
     _offline.set(True)
+    # The dev stack then asks for neither cluster nor images (components/clouds/dev/local.py).
+    os.environ.setdefault("MLFLOW_OFFLINE", "1")
     # Not set_mocks(): it registers the stack's outputs before the program has run, so exports are lost.
     settings.configure(
         settings.Settings(

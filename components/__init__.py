@@ -1,0 +1,1 @@
+"""The product: settings, contracts, the clouds' foundations and the in-cluster half."""

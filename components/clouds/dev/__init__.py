@@ -1,0 +1,19 @@
+"""The dev stack: any cluster that is already there, no cloud.
+
+Database and artifacts are left to the in-cluster half, and pods need no identity outside the cluster.
+"""
+
+from __future__ import annotations
+
+from ...contracts import Foundation
+from ...settings import Stack
+from .cluster import connect
+from .images import local_images
+
+
+def build(settings: Stack) -> Foundation:
+    """The foundation from ``make cluster images``.
+
+    :raises SettingsError: when either is missing or out of date.
+    """
+    return Foundation(cluster=connect(settings), images=local_images(settings))

@@ -1,0 +1,46 @@
+"""Environment variables that belong to the program; settings may not set them."""
+
+from __future__ import annotations
+
+RESERVED: dict[str, str] = {
+    "MLFLOW_BACKEND_STORE_URI": "use mlflow:database",
+    "MLFLOW_REGISTRY_STORE_URI": "use mlflow:database",
+    "MLFLOW_TRACKING_URI": "the address is the server's own",
+    "MLFLOW_DEFAULT_ARTIFACT_ROOT": "use mlflow:artifacts",
+    "MLFLOW_ARTIFACTS_DESTINATION": "use mlflow:artifacts",
+    "MLFLOW_SERVE_ARTIFACTS": "artifacts go through the server",
+    "MLFLOW_HOST": "use mlflow:exposure",
+    "MLFLOW_PORT": "use mlflow:exposure",
+    "MLFLOW_WORKERS": "use mlflow:server.workers",
+    "MLFLOW_UVICORN_OPTS": "the program tunes it",
+    "MLFLOW_SERVER_ALLOWED_HOSTS": "it follows from mlflow:exposure",
+    "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": "it follows from mlflow:exposure",
+    "MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE": "the host check stays on",
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "it costs 230 MB a process and stays off",
+    "MLFLOW_DISABLE_TELEMETRY": "telemetry stays off",
+    "DO_NOT_TRACK": "telemetry stays off",
+    "MLFLOW_EXPOSE_PROMETHEUS": "the program sets it",
+    "MLFLOW_LOGGING_LEVEL": "use mlflow:logLevel",
+    "LAUNCHER_LOG_LEVEL": "use mlflow:logLevel.launcher",
+    "MLFLOW_FLASK_SERVER_SECRET_KEY": "it is generated and kept stable",
+    "MLFLOW_CRYPTO_KEK_PASSPHRASE": "it is generated and kept stable",
+    "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": "it is generated and kept stable",
+    "MLFLOW_AUTH_CONFIG_PATH": "use mlflow:auth",
+    "MLFLOW_AUTH_ADMIN_USERNAME": "use mlflow:auth.adminUsername",
+    "MLFLOW_AUTH_ADMIN_PASSWORD": "it is generated",
+    "MLFLOW_S3_ENDPOINT_URL": "use mlflow:artifacts.endpoint",
+    "MLFLOW_S3_IGNORE_TLS": "TLS is always checked",
+    "AWS_CA_BUNDLE": "use mlflow:artifacts.caBundle",
+    "AWS_DEFAULT_REGION": "use mlflow:artifacts.region",
+    "GOOGLE_APPLICATION_CREDENTIALS": "put the JSON in GOOGLE_CREDENTIALS, see mlflow:artifacts.credentials",
+    "HOME": "the root file system is read-only",
+    "TMPDIR": "the root file system is read-only; size it with mlflow:server.tmpSize",
+    "PYTHONDONTWRITEBYTECODE": "the program sets it",
+    "PROMETHEUS_MULTIPROC_DIR": "the program sets it",
+}
+"""Name → what to do instead. A test compares it with the environment of every rendered pod."""
+
+
+def instead_of(name: str) -> str | None:
+    """What to do instead of setting ``name``; None where it is free."""
+    return RESERVED.get(name)

@@ -1,0 +1,278 @@
+"""What settings must not say together.
+
+A rule names the sections it reads as its parameters, so that it still runs when another section is
+broken: every mistake is reported at once.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from urllib.parse import parse_qs, urlsplit
+
+from .. import reserved
+from ..database_engines import Engine, engine_of
+from .artifacts import AccessMode, Artifacts, Scheme
+from .cluster import DevCluster, Images
+from .database import Database, Place
+from .errors import Problem
+from .exposure import Exposure
+from .server import Auth, AuthMode, Server
+from .stack import Cloud, Groups, place_of
+
+Rule = Callable[..., Iterator[Problem]]
+RULES: list[Rule] = []
+
+UNREADABLE = "[secret]"
+"""What a secret holds when a plan runs offline, without the key to decrypt it."""
+
+
+def rule(check: Rule) -> Rule:
+    """Register a rule."""
+    RULES.append(check)
+    return check
+
+
+def broken_rules(sections: dict[str, object]) -> Iterator[Problem]:
+    """The problems of every rule whose sections are all there."""
+    for check in RULES:
+        wanted = inspect.signature(check).parameters
+        if wanted.keys() <= sections.keys():
+            yield from check(**{name: sections[name] for name in wanted})
+
+
+@rule
+def database_url(database: Database, cloud: Cloud) -> Iterator[Problem]:
+    place = place_of(database, given=database.url is not None, cloud=cloud)
+    if place is Place.EXTERNAL and database.url is None:
+        yield Problem("mlflow:database.url", "is missing; an external database needs it, as secret config")
+    if place is not Place.EXTERNAL and database.url is not None:
+        yield Problem("mlflow:database.url", f"is set, but mlflow:database.place is {place}; remove one")
+    if place is not Place.EXTERNAL and database.ca_bundle is not None:
+        yield Problem("mlflow:database.caBundle", "only fits an external database (`url`); remove it")
+    if place is Place.MANAGED and cloud is Cloud.DEV:
+        yield Problem("mlflow:database.place", "managed needs a cloud; dev has in-cluster or external")
+    if database.engine is Engine.SQLITE and place is not Place.IN_CLUSTER:
+        yield Problem(
+            "mlflow:database.engine", f"sqlite is a file in the cluster; {place} needs postgresql or mysql"
+        )
+
+
+@rule
+def database_url_content(database: Database) -> Iterator[Problem]:
+    key = "mlflow:database.url"
+    url = database.url.reveal() if database.url else UNREADABLE
+    if url == UNREADABLE:
+        return
+    parts = urlsplit(url)
+    engine = engine_of(url)
+    if engine is None or not parts.hostname or not parts.path.strip("/"):
+        yield Problem(
+            key, "must be postgresql:// or mysql://user:password@host:port/database (value not shown)"
+        )
+        return
+    if engine is not database.engine:
+        yield Problem(
+            "mlflow:database.engine", f"is {database.engine}, but the url is {engine}; set it to {engine}"
+        )
+    query = parse_qs(parts.query)
+    if query.get("sslmode", ["verify-full"]) != ["verify-full"]:
+        yield Problem(key, "must not weaken TLS: leave sslmode out or say verify-full")
+    for name in ("ssl", "ssl_disabled", "ssl_verify_cert", "ssl_verify_identity", "ssl_ca", "sslrootcert"):
+        if name in query:
+            yield Problem(
+                key, f"must not set {name}: TLS is always checked; give mlflow:database.caBundle instead"
+            )
+
+
+@rule
+def database_capacity(server: Server, database: Database) -> Iterator[Problem]:
+    if server.replicas > 1 and database.engine is Engine.SQLITE:
+        yield Problem(
+            "mlflow:server.replicas",
+            f"is {server.replicas}, but sqlite allows 1 writer; use 1, or mlflow:database.engine postgresql",
+        )
+    if server.workers > 1 and database.engine is Engine.SQLITE:
+        yield Problem("mlflow:server.workers", f"is {server.workers}, but sqlite allows 1 writer; use 1")
+
+
+@rule
+def artifact_place(artifacts: Artifacts, cloud: Cloud) -> Iterator[Problem]:
+    place = place_of(artifacts, given=artifacts.uri is not None, cloud=cloud)
+    if place is Place.EXTERNAL and artifacts.uri is None:
+        yield Problem(
+            "mlflow:artifacts.uri", "is missing; an external store needs it, such as s3://bucket/path"
+        )
+    if place is not Place.EXTERNAL:
+        for key in ("uri", "credentials", "endpoint", "region", "ca_bundle"):
+            if getattr(artifacts, key) is not None:
+                name = {"ca_bundle": "caBundle"}.get(key, key)
+                yield Problem(
+                    f"mlflow:artifacts.{name}", f"only fits an external store, but place is {place}"
+                )
+    if place is Place.MANAGED and cloud is Cloud.DEV:
+        yield Problem("mlflow:artifacts.place", "managed needs a cloud; dev has in-cluster or external")
+    if artifacts.scheme is not Scheme.S3:
+        for key, value in (("endpoint", artifacts.endpoint), ("region", artifacts.region)):
+            if value is not None and artifacts.uri is not None:
+                yield Problem(f"mlflow:artifacts.{key}", "only fits s3://")
+
+
+@rule
+def artifact_replicas(server: Server, artifacts: Artifacts, cloud: Cloud) -> Iterator[Problem]:
+    place = place_of(artifacts, given=artifacts.uri is not None, cloud=cloud)
+    once = artifacts.volume.access_mode is AccessMode.READ_WRITE_ONCE
+    if server.replicas > 1 and place is Place.IN_CLUSTER and once:
+        yield Problem(
+            "mlflow:server.replicas",
+            f"is {server.replicas}, but the artifact volume is ReadWriteOnce; use 1, or "
+            "mlflow:artifacts.volume.accessMode ReadWriteMany, or mlflow:artifacts.uri",
+        )
+
+
+CREDENTIALS: dict[Scheme, tuple[frozenset[str], ...]] = {
+    Scheme.S3: (frozenset({"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}),),
+    Scheme.GCS: (frozenset({"GOOGLE_CREDENTIALS"}),),
+    Scheme.AZURE: (
+        frozenset({"AZURE_STORAGE_CONNECTION_STRING"}),
+        frozenset({"AZURE_STORAGE_ACCESS_KEY"}),
+        frozenset({"AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET"}),
+    ),
+}
+"""The keys that a credentials group must hold, one of the sets. Source: the SDKs' default chains and
+MLflow's azure_blob_artifact_repo; GOOGLE_CREDENTIALS is the JSON text, mounted as a file."""
+
+
+@rule
+def artifact_credentials(artifacts: Artifacts, secrets: Groups) -> Iterator[Problem]:
+    group = artifacts.credentials
+    if group is None:
+        return
+    if group not in secrets:
+        yield _no_group("mlflow:artifacts.credentials", group, secrets)
+        return
+    if artifacts.scheme is None:
+        return
+    have = {key for secret in secrets[group].values() for key in secret}
+    choices = CREDENTIALS[artifacts.scheme]
+    if not any(choice <= have for choice in choices):
+        wanted = " or ".join(" + ".join(sorted(choice)) for choice in choices)
+        yield Problem(
+            "mlflow:artifacts.credentials",
+            f"group {group} needs {wanted}; add each with `make secret GROUP={group} NAME=store KEY=…`",
+        )
+
+
+@rule
+def server_secrets(server: Server, secrets: Groups) -> Iterator[Problem]:
+    for index, group in enumerate(server.secrets):
+        if group not in secrets:
+            yield _no_group(f"mlflow:server.secrets[{index}]", group, secrets)
+
+
+@rule
+def one_value_per_name(server: Server, secrets: Groups) -> Iterator[Problem]:
+    seen = dict.fromkeys(server.env, "mlflow:server.env")
+    for group in server.secrets:
+        for name, secret in secrets.get(group, {}).items():
+            for key in secret:
+                place = f"mlflow:secrets.{group}.{name}"
+                if key in seen:
+                    yield Problem(
+                        f"{place}.{key}", f"is also set in {seen[key]}; the server needs one of them"
+                    )
+                seen[key] = place
+
+
+@rule
+def reserved_environment(server: Server) -> Iterator[Problem]:
+    for name in server.env:
+        if (instead := reserved.instead_of(name)) is not None:
+            yield Problem(f"mlflow:server.env.{name}", f"is set by the program; {instead}")
+
+
+@rule
+def reserved_secrets(secrets: Groups) -> Iterator[Problem]:
+    for group, named in secrets.items():
+        for name, secret in named.items():
+            if len(f"{group}-{name}") > 63:
+                yield Problem(
+                    f"mlflow:secrets.{group}.{name}", "group and name together exceed 62 characters"
+                )
+            for key in secret:
+                if (instead := reserved.instead_of(key)) is not None:
+                    yield Problem(f"mlflow:secrets.{group}.{name}.{key}", f"is set by the program; {instead}")
+
+
+@rule
+def external_entrance(exposure: Exposure, auth: Auth) -> Iterator[Problem]:
+    key, entrance = "mlflow:exposure.external", exposure.external
+    if entrance is None:
+        return
+    if not entrance.allow:
+        yield Problem(f"{key}.allow", "is missing; list who may connect, such as [203.0.113.0/24]")
+    if auth.mode is AuthMode.NONE:
+        if entrance.open_to_world:
+            yield Problem(
+                f"{key}.allow", "is the whole world and there is no sign-in; set mlflow:auth.mode basic"
+            )
+        elif not entrance.anonymous:
+            yield Problem(
+                "mlflow:auth.mode",
+                f"is none, which an external entrance refuses; set basic, or {key}.anonymous: true",
+            )
+    elif entrance.open_to_world and not entrance.world:
+        yield Problem(f"{key}.allow", f"is the whole world; narrow it, or say {key}.world: true as well")
+
+
+@rule
+def internal_entrance(exposure: Exposure) -> Iterator[Problem]:
+    if exposure.internal and exposure.internal.world:
+        yield Problem("mlflow:exposure.internal.world", "makes no sense inside a private network; remove it")
+
+
+@rule
+def entrance_needs_load_balancer(exposure: Exposure, cluster: DevCluster, cloud: Cloud) -> Iterator[Problem]:
+    if cloud is Cloud.DEV and not cluster.load_balancer:
+        for name in ("internal", "external"):
+            if getattr(exposure, name):
+                yield Problem(
+                    f"mlflow:exposure.{name}",
+                    "needs a cluster that hands out load balancers; use mlflow:exposure.nodePort, "
+                    "or set mlflow:cluster.loadBalancer: true where yours does",
+                )
+
+
+@rule
+def images_reach_the_nodes(cluster: DevCluster, images: Images, cloud: Cloud) -> Iterator[Problem]:
+    if cloud is not Cloud.DEV:
+        return
+    ready = images.registry or (images.server and images.job)
+    if cluster.context and not cluster.loader and not ready:
+        yield Problem(
+            "mlflow:cluster.loader",
+            f"is missing: how do images reach context {cluster.context}? Set it to kind, minikube, k3d or "
+            "docker-desktop, or set mlflow:images.registry",
+        )
+    if not cluster.context:
+        for name in ("loader", "kubeconfig"):
+            if getattr(cluster, name):
+                yield Problem(
+                    f"mlflow:cluster.{name}", "only fits a context that mlflow:cluster.context names"
+                )
+
+
+@rule
+def image_references(images: Images) -> Iterator[Problem]:
+    for name in ("server", "job"):
+        reference = getattr(images, name)
+        last = reference.rpartition("/")[2] if reference else ":x"
+        if "@sha256:" not in last and (":" not in last or last.endswith(":latest")):
+            yield Problem(f"mlflow:images.{name}", "needs a fixed tag or a digest; latest is refused")
+
+
+def _no_group(key: str, group: str, secrets: Groups) -> Problem:
+    have = ", ".join(sorted(secrets)) or "none yet"
+    return Problem(
+        key, f"there is no secret group {group} (have: {have}); `make secret GROUP={group} NAME=… KEY=…`"
+    )

@@ -1,0 +1,76 @@
+"""The tracking server, its sign-in and its logs."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+
+from .base import DnsLabel, EnvironmentName, Model, Quantity, Resources
+
+
+class LogLevel(StrEnum):
+    """Log levels of Python."""
+
+    DEBUG = "DEBUG"
+    INFO = "INFO"
+    WARNING = "WARNING"
+    ERROR = "ERROR"
+    CRITICAL = "CRITICAL"
+
+
+class LogLevels(Model):
+    """How much each part writes to its log."""
+
+    server: LogLevel = LogLevel.INFO
+    """The tracking server."""
+    jobs: LogLevel = LogLevel.INFO
+    """MLflow inside jobs."""
+    launcher: LogLevel = LogLevel.INFO
+    """The launcher that starts jobs and pipeline stages."""
+
+
+class Server(Model):
+    """The tracking server's Deployment."""
+
+    replicas: Annotated[int, Field(ge=1, le=50)] = 1
+    """Pods. More than one needs a database other than sqlite and artifacts that pods can share."""
+    workers: Annotated[int, Field(ge=1, le=32)] = 1
+    """Processes per pod. One per pod and more replicas is the better use of memory."""
+    resources: Resources = Resources()
+    """CPU and memory; default: requests 250m and 640Mi, limits 2 and 1Gi per worker."""
+    tmp_size: Quantity = "10Gi"
+    """Scratch space: every artifact sent through the server is spooled here in full."""
+    env: dict[EnvironmentName, str] = {}
+    """More environment variables. Names the program sets itself are refused; secrets belong in a group."""
+    secrets: list[DnsLabel] = []
+    """Secret groups whose values become environment variables of the server."""
+
+
+class AuthMode(StrEnum):
+    """How people sign in."""
+
+    NONE = "none"
+    BASIC = "basic"
+
+
+class Permission(StrEnum):
+    """MLflow's permissions, least first."""
+
+    NO_PERMISSIONS = "NO_PERMISSIONS"
+    READ = "READ"
+    USE = "USE"
+    EDIT = "EDIT"
+    MANAGE = "MANAGE"
+
+
+class Auth(Model):
+    """Sign-in."""
+
+    mode: AuthMode = AuthMode.NONE
+    """none, or basic: users and passwords kept in the tracking database."""
+    admin_username: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,127}$")] = "admin"
+    """The first user; its password is generated (`pulumi stack output adminPassword --show-secrets`)."""
+    default_permission: Permission = Permission.READ
+    """What a signed-in user may do with experiments and models of others."""

@@ -1,0 +1,97 @@
+"""What everything in the namespace stands on: the namespace, the accounts, the secret groups."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_kubernetes as kubernetes
+
+from ..contracts import Cluster, Identity, WorkloadIdentity
+from ..settings.stack import Groups
+from .labels import JOBS_ACCOUNT, SERVER_ACCOUNT, labels
+
+core = kubernetes.core.v1
+meta = kubernetes.meta.v1
+
+POD_SECURITY = "restricted"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaseArgs:
+    """Inputs of :class:`Base`."""
+
+    namespace: str
+    cluster: Cluster
+    identity: WorkloadIdentity
+    groups: Groups
+
+
+class Base(pulumi.ComponentResource):
+    """The namespace, which enforces the restricted standard, and what lives in it from the start.
+
+    :ivar namespace: its name, known once it exists.
+    :ivar server_account: ServiceAccount of the server and its migration.
+    :ivar jobs_account: ServiceAccount of jobs.
+    :ivar group_secrets: secret group → names of its Secrets.
+    """
+
+    namespace: pulumi.Output[str]
+    server_account: pulumi.Output[str]
+    jobs_account: pulumi.Output[str]
+    group_secrets: dict[str, list[pulumi.Output[str]]]
+
+    def __init__(self, name: str, args: BaseArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("mlflow:tracking:Base", name, {}, opts)
+        child = pulumi.ResourceOptions(parent=self)
+        modes = ("enforce", "audit", "warn")
+        namespace = core.Namespace(
+            f"{name}-namespace",
+            metadata=meta.ObjectMetaArgs(
+                name=args.namespace,
+                labels={
+                    **labels("namespace"),
+                    **{f"pod-security.kubernetes.io/{mode}": POD_SECURITY for mode in modes},
+                    "pod-security.kubernetes.io/enforce-version": "latest",
+                },
+            ),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=list(args.cluster.ready)),
+        )
+        self.namespace = namespace.metadata.name
+        self.server_account = self._account(SERVER_ACCOUNT, args.identity.server, child)
+        self.jobs_account = self._account(JOBS_ACCOUNT, args.identity.jobs, child)
+        self.group_secrets = {
+            group: [
+                self._secret(group, secret, list(values.items()), child) for secret, values in named.items()
+            ]
+            for group, named in args.groups.items()
+        }
+        self.register_outputs({"namespace": self.namespace})
+
+    def _account(self, account: str, identity: Identity, opts: pulumi.ResourceOptions) -> pulumi.Output[str]:
+        made = core.ServiceAccount(
+            f"{account}-account",
+            metadata=meta.ObjectMetaArgs(
+                name=account,
+                namespace=self.namespace,
+                labels=labels("account"),
+                annotations=dict(identity.annotations),
+            ),
+            # Nothing here talks to the Kubernetes API; a cloud's identity brings its own token.
+            automount_service_account_token=False,
+            opts=opts,
+        )
+        return made.metadata.name
+
+    def _secret(
+        self, group: str, secret: str, values: list, opts: pulumi.ResourceOptions
+    ) -> pulumi.Output[str]:
+        made = core.Secret(
+            f"{group}-{secret}",
+            metadata=meta.ObjectMetaArgs(
+                namespace=self.namespace, labels={**labels("secrets"), "mlflow/secret-group": group}
+            ),
+            string_data={key: pulumi.Output.secret(value.reveal()) for key, value in values},
+            opts=opts,
+        )
+        return made.metadata.name

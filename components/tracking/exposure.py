@@ -1,0 +1,146 @@
+"""Entrances: the Services in front of the server, and the names under which they are reached."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+import pulumi_kubernetes as kubernetes
+
+from ..contracts import Cluster, LoadBalancerFlavor
+from ..settings.exposure import Exposure as ExposureSettings
+from ..settings.exposure import LoadBalancer, NodePort
+from .hosts import allowed_hosts, cors_origins, service_names
+from .labels import SERVER, labels, selector
+
+core = kubernetes.core.v1
+meta = kubernetes.meta.v1
+
+HTTP = 80
+CLUSTER_IP_KNOWN = "jsonpath={.spec.clusterIP}"
+ADDRESS_KNOWN = "jsonpath={.status.loadBalancer.ingress[0]}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExposureArgs:
+    """Inputs of :class:`Exposure`."""
+
+    settings: ExposureSettings
+    namespace: pulumi.Output[str]
+    namespace_name: str
+    cluster: Cluster
+
+
+class Exposure(pulumi.ComponentResource):
+    """The Services. They come before the server, whose host allow-list needs their addresses.
+
+    :ivar in_cluster_url: for pods.
+    :ivar url: for people: the widest entrance there is; None without any.
+    :ivar internal_url, external_url: of the load balancers; None without.
+    """
+
+    in_cluster_url: str
+    url: pulumi.Output[str] | None
+    internal_url: pulumi.Output[str] | None
+    external_url: pulumi.Output[str] | None
+    allowed_hosts: pulumi.Output[str]
+    cors_origins: pulumi.Output[str]
+
+    def __init__(self, name: str, args: ExposureArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("mlflow:tracking:Exposure", name, {}, opts)
+        self._name, self._args = name, args
+        settings, cluster = args.settings, args.cluster
+        self._service(SERVER, core.ServiceSpecArgs(type="ClusterIP"), {}, CLUSTER_IP_KNOWN)
+        self.in_cluster_url = f"http://{SERVER}.{args.namespace_name}.svc.cluster.local"
+
+        # Entrance host → port people type after it; None where the scheme's own port is used.
+        hosts: list[tuple[pulumi.Input[str], int | None]] = []
+        node = self._node_port(settings.node_port, hosts) if settings.node_port else None
+        self.internal_url = self._balancer(
+            "internal", settings.internal, cluster.internal_load_balancer, hosts
+        )
+        self.external_url = self._balancer(
+            "external", settings.external, cluster.external_load_balancer, hosts
+        )
+        self.url = self.external_url or self.internal_url or node
+
+        names = service_names(SERVER, args.namespace_name)
+        known = pulumi.Output.all(*(host for host, _ in hosts))
+        ports = [port for _, port in hosts]
+        self.allowed_hosts = known.apply(lambda entrances: allowed_hosts([*names, *entrances]))
+        self.cors_origins = known.apply(
+            lambda entrances: ",".join(
+                [
+                    cors_origins(names),
+                    *(cors_origins([host], port) for host, port in zip(entrances, ports, strict=True)),
+                ]
+            )
+        )
+        self.register_outputs({})
+
+    def _node_port(
+        self, node_port: NodePort, hosts: list[tuple[pulumi.Input[str], int | None]]
+    ) -> pulumi.Output[str] | None:
+        spec = core.ServiceSpecArgs(type="NodePort")
+        self._service(f"{SERVER}-node-port", spec, {}, CLUSTER_IP_KNOWN, node_port=node_port.port)
+        address = self._args.cluster.node_address
+        hosts += [(host, node_port.port) for host in [*([address] if address else []), *node_port.hosts]]
+        return pulumi.Output.from_input(f"http://{address}:{node_port.port}") if address else None
+
+    def _balancer(
+        self,
+        kind: str,
+        settings: LoadBalancer | None,
+        flavor: LoadBalancerFlavor | None,
+        hosts: list[tuple[pulumi.Input[str], int | None]],
+    ) -> pulumi.Output[str] | None:
+        if settings is None:
+            return None
+        if flavor is None:
+            raise ValueError(f"mlflow:exposure.{kind}: this cluster gives Services no {kind} load balancer")
+        service = self._service(
+            f"{SERVER}-{kind}",
+            core.ServiceSpecArgs(
+                type="LoadBalancer",
+                load_balancer_class=flavor.load_balancer_class,
+                load_balancer_source_ranges=settings.allow or None,
+            ),
+            dict(flavor.annotations),
+            ADDRESS_KNOWN,
+        )
+        address = service.status.apply(_address)
+        host = pulumi.Output.from_input(settings.host) if settings.host else address
+        hosts += [(host, None)] if settings.host is None else [(settings.host, None), (address, None)]
+        return pulumi.Output.concat("http://", host)
+
+    def _service(
+        self,
+        service: str,
+        spec: core.ServiceSpecArgs,
+        annotations: dict[str, Any],
+        wait_for: str,
+        node_port: int | None = None,
+    ) -> core.Service:
+        spec.selector = selector("server")
+        spec.ports = [core.ServicePortArgs(name="http", port=HTTP, target_port="http", node_port=node_port)]
+        return core.Service(
+            f"{self._name}-{service.removeprefix(SERVER).strip('-') or 'service'}",
+            metadata=meta.ObjectMetaArgs(
+                name=service,
+                namespace=self._args.namespace,
+                labels=labels("server"),
+                # The Deployment is the gate; the Service's own awaiter sleeps 10 s (pulumi.md).
+                annotations={**annotations, "pulumi.com/waitFor": wait_for},
+            ),
+            spec=spec,
+            opts=pulumi.ResourceOptions(
+                parent=self, custom_timeouts=pulumi.CustomTimeouts(create="10m", update="10m", delete="10m")
+            ),
+        )
+
+
+def _address(status: Any) -> str:
+    """Host name or address of a load balancer, once its controller has set it."""
+    entry = status.load_balancer.ingress[0]
+    return entry.hostname or entry.ip

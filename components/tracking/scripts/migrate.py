@@ -1,0 +1,61 @@
+"""Bring the tracking database to this image's schema; runs as a Job before the server rolls.
+
+Runs inside the server image (MLflow only; nothing of this project). Safe to run again. One pod does it,
+because MLflow takes no lock: replicas that find an empty database race, and all but one exit (mlflow.md §4).
+"""
+
+import configparser
+import os
+import sys
+import time
+
+
+def step(text):
+    """Print a step with the seconds since the start."""
+    print(f"[{time.monotonic() - START:6.1f} s] {text}", flush=True)
+
+
+def tracking(uri):
+    """Migrate the tracking schema and make the default experiment, which replicas would race for too."""
+    import mlflow
+    from mlflow.db import upgrade
+
+    step(f"tracking schema: MLflow {mlflow.__version__}")
+    # The URI holds the password: as an argument of the command line it would stand in the process list.
+    upgrade.callback(uri)
+
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    SqlAlchemyStore(uri, "mlflow-artifacts:/").engine.dispose()
+
+
+def users(config_file):
+    """Migrate the user tables and make the first users; existing ones keep their passwords."""
+    from mlflow.server.auth.sqlalchemy_store import SqlAlchemyStore
+
+    config = configparser.ConfigParser()
+    config.read(config_file)
+    step("user schema")
+    store = SqlAlchemyStore()
+    store.init_db(config["mlflow"]["database_uri"])
+    wanted = [
+        (os.environ["MLFLOW_AUTH_ADMIN_USERNAME"], os.environ["MLFLOW_AUTH_ADMIN_PASSWORD"], True),
+        (os.environ["JOBS_USERNAME"], os.environ["JOBS_PASSWORD"], False),
+    ]
+    for name, password, is_admin in wanted:
+        if not store.has_user(name):
+            store.create_user(name, password, is_admin=is_admin)
+            step(f"made user {name}")
+
+
+if __name__ == "__main__":
+    START = time.monotonic()
+    try:
+        tracking(os.environ["MLFLOW_BACKEND_STORE_URI"])
+        if config_path := os.environ.get("MLFLOW_AUTH_CONFIG_PATH"):
+            users(config_path)
+    except Exception as error:
+        # SQLAlchemy's messages name host and user, never the password.
+        step(f"failed: {type(error).__name__}: {error}")
+        sys.exit(1)
+    step("done")

@@ -1,0 +1,179 @@
+"""The in-cluster half: from contracts and settings to a running tracking server."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+
+from ..contracts import ArtifactStore, Cluster, Database, Foundation
+from ..settings import Stack
+from .artifacts import TrackingArtifacts, TrackingArtifactsArgs
+from .base import Base, BaseArgs
+from .client import Client, ClientArgs
+from .database import TrackingDatabase, TrackingDatabaseArgs
+from .environment import Environment, EnvironmentArgs
+from .exposure import Exposure, ExposureArgs
+from .migration import Migration, MigrationArgs
+from .server import Server, ServerArgs
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrackingArgs:
+    """Inputs of :class:`Tracking`."""
+
+    settings: Stack
+    foundation: Foundation
+    protect: bool
+
+
+class Tracking(pulumi.ComponentResource):
+    """MLflow in a namespace. ``exports`` is what a person needs next.
+
+    Every object is reached through the contract's provider only; children inherit it.
+    """
+
+    exports: dict[str, Any]
+
+    def __init__(self, name: str, args: TrackingArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("mlflow:tracking:Tracking", name, {}, opts)
+        self._name, self._args = name, args
+        self._child = pulumi.ResourceOptions(parent=self)
+        settings, foundation = args.settings, args.foundation
+        cluster, images, identity = foundation.cluster, foundation.images, foundation.identity
+
+        base = Base(
+            f"{name}-base",
+            BaseArgs(
+                namespace=settings.namespace, cluster=cluster, identity=identity, groups=settings.secrets
+            ),
+            opts=self._child,
+        )
+        database = foundation.database or self._database(base, cluster)
+        artifacts = foundation.artifacts or self._artifacts(base, cluster)
+        exposure = Exposure(
+            f"{name}-exposure",
+            ExposureArgs(
+                settings=settings.exposure,
+                namespace=base.namespace,
+                namespace_name=settings.namespace,
+                cluster=cluster,
+            ),
+            opts=self._child,
+        )
+        environment = Environment(
+            f"{name}-environment",
+            EnvironmentArgs(
+                settings=settings,
+                namespace=base.namespace,
+                database=database,
+                artifacts=artifacts,
+                allowed_hosts=exposure.allowed_hosts,
+                cors_origins=exposure.cors_origins,
+            ),
+            opts=self._child,
+        )
+        migration = Migration(
+            f"{name}-migration",
+            MigrationArgs(
+                namespace=base.namespace,
+                account=base.server_account,
+                images=images,
+                identity=identity.server,
+                database=database,
+                environment=environment,
+            ),
+            opts=self._child,
+        )
+        Server(
+            f"{name}-server",
+            ServerArgs(
+                settings=settings.server,
+                auth=settings.auth,
+                namespace=base.namespace,
+                account=base.server_account,
+                images=images,
+                identity=identity.server,
+                database=database,
+                artifacts=artifacts,
+                environment=environment,
+                group_secrets=[
+                    secret for group in settings.server.secrets for secret in base.group_secrets[group]
+                ],
+                migration=migration.job,
+            ),
+            opts=self._child,
+        )
+        client = Client(
+            f"{name}-client",
+            ClientArgs(settings=settings, namespace=base.namespace, url=exposure.in_cluster_url),
+            opts=self._child,
+        )
+        self.exports = self._exports(exposure, environment, client, base)
+        self.register_outputs({})
+
+    def _database(self, base: Base, cluster: Cluster) -> Database:
+        settings = self._args.settings
+        made = TrackingDatabase(
+            f"{self._name}-database",
+            TrackingDatabaseArgs(
+                settings=settings.database,
+                place=settings.database_place,
+                namespace=base.namespace,
+                cluster=cluster,
+                images=self._args.foundation.images,
+                protect=self._args.protect,
+            ),
+            opts=self._child,
+        )
+        return made.database
+
+    def _artifacts(self, base: Base, cluster: Cluster) -> ArtifactStore:
+        settings = self._args.settings
+        made = TrackingArtifacts(
+            f"{self._name}-artifacts",
+            TrackingArtifactsArgs(
+                settings=settings.artifacts,
+                place=settings.artifacts_place,
+                groups=settings.secrets,
+                namespace=base.namespace,
+                cluster=cluster,
+                protect=self._args.protect,
+            ),
+            opts=self._child,
+        )
+        return made.store
+
+    def _exports(
+        self, exposure: Exposure, environment: Environment, client: Client, base: Base
+    ) -> dict[str, Any]:
+        settings = self._args.settings
+        url = exposure.url or pulumi.Output.from_input(exposure.in_cluster_url)
+        username = settings.auth.admin_username if environment.admin_password else None
+        lines = [pulumi.Output.concat("export MLFLOW_TRACKING_URI=", url)]
+        if username:
+            password = "$(pulumi stack output adminPassword --show-secrets)"  # noqa: S105 - a command
+            lines += [
+                pulumi.Output.from_input(f"export MLFLOW_TRACKING_USERNAME={username}"),
+                pulumi.Output.from_input(f"export MLFLOW_TRACKING_PASSWORD={password}"),
+            ]
+        return {
+            "url": url,
+            "inClusterUrl": exposure.in_cluster_url,
+            "internalUrl": exposure.internal_url,
+            "externalUrl": exposure.external_url,
+            "clientEnvironment": pulumi.Output.all(*lines),
+            "adminUsername": username,
+            "adminPassword": environment.admin_password,
+            "namespace": base.namespace,
+            "jobsServiceAccount": base.jobs_account,
+            "jobsConfigMap": client.config_map,
+            "jobsSecret": environment.jobs_secret,
+            "images": {
+                "server": self._args.foundation.images.server,
+                "job": self._args.foundation.images.job,
+            },
+            "database": {"engine": settings.database.engine, "place": settings.database_place},
+            "artifacts": {"place": settings.artifacts_place, "uri": settings.artifacts.uri},
+        }

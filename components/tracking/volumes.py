@@ -1,0 +1,42 @@
+"""Volume claims, each of a fixed name and a resource of its own, so that it can be protected."""
+
+from __future__ import annotations
+
+import pulumi
+import pulumi_kubernetes as kubernetes
+
+from .labels import labels
+
+core = kubernetes.core.v1
+meta = kubernetes.meta.v1
+
+
+def volume_claim(
+    name: str,
+    *,
+    claim: str,
+    size: str,
+    storage_class: str | None,
+    namespace: pulumi.Output[str],
+    access_mode: str = "ReadWriteOnce",
+    opts: pulumi.ResourceOptions,
+) -> core.PersistentVolumeClaim:
+    """A volume claim of a fixed name; ``protect`` comes with ``opts``.
+
+    It is not awaited: a class that binds on first use binds only when a pod comes.
+    """
+    return core.PersistentVolumeClaim(
+        name,
+        metadata=meta.ObjectMetaArgs(
+            name=claim,
+            namespace=namespace,
+            labels=labels("volume"),
+            annotations={"pulumi.com/skipAwait": "true"},
+        ),
+        spec=core.PersistentVolumeClaimSpecArgs(
+            access_modes=[access_mode],
+            storage_class_name=storage_class,
+            resources=core.VolumeResourceRequirementsArgs(requests={"storage": size}),
+        ),
+        opts=opts,
+    )
