@@ -1,0 +1,1 @@
+"""How `python -m tools.images` builds: engines, Debian roots, the host's own settings, delivery."""
