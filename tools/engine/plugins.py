@@ -1,4 +1,4 @@
-"""Which provider plugins an operation uses: official ones where there are any, else this project's stand-ins."""
+"""Which provider plugins an operation uses: official ones where they can be had, else the stand-ins."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import platform
 import shutil
 import sys
+from collections.abc import Collection
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -101,7 +102,7 @@ def _official(package: str, cli: Path, home: Path) -> bool:
     return True
 
 
-def _stand_in_home(local: Path, missing: set[str], official_home: Path) -> Path:
+def _stand_in_home(local: Path, missing: Collection[str], official_home: Path) -> Path:
     """A ``PULUMI_HOME`` of this checkout's own: no stand-in ever lies among a user's real plugins."""
     home = local / "pulumi-home"
     (home / "plugins").mkdir(parents=True, exist_ok=True)

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pulumi
 import yaml
@@ -25,12 +25,12 @@ from semver import VersionInfo
 
 from tools.common import ROOT, Failure, run
 from tools.engine.cli import find_cli, is_users_own, known_version
-from tools.engine.plugins import CHOICE, Providers, choose_providers, users_home
+from tools.engine.plugins import CHOICE, STAND_INS, Providers, choose_providers, users_home
 from tools.engine.standins import MARK, MARK_KEY
 
 Program = Callable[[], None]
 STAND_INS_VARIABLE = "MLFLOW_STAND_INS"
-"""Set to ``1`` for programs that run with stand-ins; ``.local/stacks/<stack>.stand-ins`` marks their stacks."""
+"""``1`` for programs that run with stand-ins, whose stacks ``.local/stacks/<stack>.stand-ins`` marks."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,9 @@ def environment(place: Place, providers: Providers) -> dict[str, str]:
         **_backend(place),
         **_passphrase(place),
     }
+    kubectl = load(place.local / "cluster.json").get("kubectl")
+    if kubectl and "MLFLOW_KUBECTL" not in os.environ:
+        env["MLFLOW_KUBECTL"] = kubectl
     if providers.stand_ins:
         env[STAND_INS_VARIABLE] = "1"
         # The engine must not try to replace a stand-in by a download in the middle of an operation.
@@ -184,7 +187,7 @@ def difference(whole: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
 
 
 def root_program(root: Path) -> Program:
-    """The project's ``__main__.py`` as an inline program; a :class:`Failure` in it shows without a traceback."""
+    """The project's ``__main__.py`` as an inline program; a :class:`Failure` in it needs no traceback."""
 
     def run_it() -> None:
         if str(root) not in sys.path:
@@ -218,8 +221,13 @@ def open_stack(stack: str, root: Path = ROOT, program: Program | None = None) ->
     os.environ[STAND_INS_VARIABLE] = "1" if providers.stand_ins else "0"  # for the program, which runs here
     opened = auto.Stack.create_or_select(stack, workspace)
     keep_additions(place)
-    check_makers(place, opened, providers)
+    check_makers(place, state_of(opened), providers)
     return opened
+
+
+def state_of(stack: auto.Stack) -> dict[str, Any]:
+    """The stack's state as the engine holds it: ``resources``, ``pending_operations`` and more."""
+    return cast(dict[str, Any], stack.export_stack().deployment or {})
 
 
 class _KnownCommand(auto.PulumiCommand):
@@ -237,22 +245,21 @@ def _command(cli: Path) -> auto.PulumiCommand:
         raise Failure(f"the Pulumi CLI at {cli} does not fit: {error}", "update it") from error
 
 
-def check_makers(place: Place, stack: auto.Stack, providers: Providers) -> None:
+def check_makers(place: Place, state: dict[str, Any], providers: Providers) -> None:
     """Refuse a state that the other kind of plugins made, and mark the stack for runs by a plain CLI.
 
     :raises Failure: with the way out.
     """
-    if not (providers.stand_ins and place.mark.exists()):
-        by_stand_in = makers(stack.export_stack())
-        for package, stand_in in by_stand_in.items():
-            if stand_in != (package in providers.stand_ins):
-                kind = "a stand-in" if stand_in else "the official plugin"
-                raise Failure(
-                    f"the state of stack {place.stack} was made with {kind} for {package}, which is not the "
-                    "one in use now",
-                    f"take the stack down with the plugins that made it: {CHOICE}="
-                    f"{'stand-ins' if stand_in else 'official'} make down STACK={place.stack}; then `make up`",
-                )
+    for package, stand_in in makers(state).items():
+        if stand_in != (package in providers.stand_ins):
+            kind = "a stand-in" if stand_in else "the official plugin"
+            choice = "stand-ins" if stand_in else "official"
+            raise Failure(
+                f"the state of stack {place.stack} was made with {kind} for {package}, which is not the "
+                "one in use now",
+                "take the stack down with the plugins that made it, then bring it up: "
+                f"{CHOICE}={choice} make down STACK={place.stack} && make up STACK={place.stack}",
+            )
     place.mark.parent.mkdir(parents=True, exist_ok=True)
     if providers.stand_ins:
         place.mark.write_text(json.dumps(sorted(providers.stand_ins)) + "\n")
@@ -260,15 +267,15 @@ def check_makers(place: Place, stack: auto.Stack, providers: Providers) -> None:
         place.mark.unlink(missing_ok=True)
 
 
-def makers(exported: auto.Deployment) -> dict[str, bool]:
-    """Which packages' resources a state holds, and whether a stand-in made them."""
+def makers(state: dict[str, Any]) -> dict[str, bool]:
+    """Packages that this project has stand-ins for and a state uses, and whether a stand-in made them."""
     prefix = "pulumi:providers:"
-    resources = (exported.deployment or {}).get("resources") or []
-    return {
+    found = {
         resource["type"].removeprefix(prefix): (resource.get("inputs") or {}).get(MARK_KEY) == MARK
-        for resource in resources
+        for resource in state.get("resources") or []
         if resource["type"].startswith(prefix)
     }
+    return {package: stand_in for package, stand_in in found.items() if package in STAND_INS}
 
 
 def forget(place: Place) -> list[str]:

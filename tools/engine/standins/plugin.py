@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent import futures
 from typing import Any
 
@@ -31,7 +31,7 @@ class ProviderError(Exception):
     """An operation that failed before it made or changed anything."""
 
 
-class PartialFailure(Exception):
+class PartialError(Exception):
     """An object that exists but is not as it should be: the state must know it, the run must fail."""
 
     def __init__(self, identifier: str, outputs: Properties, inputs: Properties, reason: str) -> None:
@@ -129,17 +129,17 @@ class Plugin(provider_pb2_grpc.ResourceProviderServicer):
     def Construct(self, request, context):  # noqa: N802
         context.abort(grpc.StatusCode.UNIMPLEMENTED, f"the stand-in for {self.name} has no {request.type}")
 
-    def guarded(self, context, action):
+    def guarded(self, context: Any, action: Callable[[], Any]) -> Any:
         """Run an operation; failures reach the engine in the form it understands."""
         try:
             return action()
-        except PartialFailure as failure:
+        except PartialError as failure:
             _abort_partial(context, failure)
         except ProviderError as error:
             context.abort(grpc.StatusCode.UNKNOWN, str(error))
 
 
-def _abort_partial(context, failure: PartialFailure) -> None:
+def _abort_partial(context, failure: PartialError) -> None:
     detail = any_pb2.Any()
     detail.Pack(
         provider_pb2.ErrorResourceInitFailed(

@@ -1,4 +1,4 @@
-"""Stand-in for the official ``random`` plugin: values made once, kept over updates, new when a keeper changes.
+"""Stand-in for the official ``random`` plugin: values made once and kept until an input changes.
 
 Behaviour as documented at https://www.pulumi.com/registry/packages/random/: every input forces a
 replacement, results never change otherwise. Not provided: ``RandomPassword.bcryptHash``.
@@ -19,7 +19,7 @@ from pulumi.runtime.proto import provider_pb2
 from tools.engine.standins.plugin import UNKNOWN, Plugin, Properties, ProviderError, decode, encode, serve
 
 DEFAULT_SPECIAL = "!@#$%&*()-_=+[]{}<>:?"
-"""Special characters used when ``overrideSpecial`` is not given (registry documentation of RandomPassword)."""
+"""Special characters used without ``overrideSpecial`` (registry documentation of RandomPassword)."""
 
 
 class Made(NamedTuple):
@@ -157,10 +157,8 @@ class Random(Plugin):
     def Create(self, request, context):  # noqa: N802
         def create():
             kind, inputs = KINDS[_type_of(request.urn)], decode(request.properties)
-            if request.preview:
-                made = Made("", dict.fromkeys(kind.computed, UNKNOWN))
-            else:
-                made = kind.make(inputs)
+            unknown = Made("", dict.fromkeys(kind.computed, UNKNOWN))
+            made = unknown if request.preview else kind.make(inputs)
             outputs = {**kind.defaults, **inputs, **made.outputs}
             return provider_pb2.CreateResponse(id=made.identifier, properties=encode(outputs))
 

@@ -1,0 +1,217 @@
+"""What a person sees while the engine works: a line per finished step, signs of life, last advice."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from pulumi import automation as auto
+from rich.markup import escape
+
+from tools.common import Failure, console
+
+HEARTBEAT = 15.0  # seconds without a word about a step that is still running
+
+WORDS = {
+    "create": "created", "update": "updated", "delete": "deleted", "replace": "replaced", "read": "read",
+    "refresh": "refreshed", "create-replacement": "created anew", "delete-replaced": "deleted the old",
+    "discard-replaced": "forgot the old", "import": "imported", "remove-pending-replace": "cleared",
+}  # fmt: skip
+QUIET = {"same", "read", "replace", "refresh"}
+"""Steps without a line of their own: nothing was done, or the steps they consist of have lines."""
+
+SIGNS = {
+    "create": "+", "update": "~", "delete": "-", "replace": "±", "create-replacement": "±", "import": "=",
+    "delete-replaced": "-", "refresh": "~",
+}  # fmt: skip
+
+HINTS = (
+    (r"incorrect passphrase|passphrase must be set|unable to .*decrypt",
+     "the passphrase is not the one that this stack was made with: set PULUMI_CONFIG_PASSPHRASE_FILE, "
+     "or restore .local/passphrase"),
+    (r"currently locked by|conflict: Another update",
+     "another run is at work on this stack: wait for it; if there is none: pulumi cancel"),
+    (r"does not answer|configured Kubernetes cluster is unreachable",
+     "start the cluster: make cluster; or correct the context in the stack's settings"),
+    (r"protected|marked for protection|unprotect",
+     "see what would be lost, then release it: make unprotect STACK={stack}"),
+    (r"ErrImageNeverPull|ImagePullBackOff|ErrImagePull|InvalidImageName",
+     "put the images where the nodes find them: make images STACK={stack}; then make up STACK={stack}"),
+    (r"Unschedulable|Insufficient (cpu|memory)",
+     "the nodes have no room: lower requests in the stack's settings, or add nodes"),
+    (r"already exists and is not in this stack",
+     "something else made it: delete it, or give this stack another namespace"),
+    (r"Apply failed with \d+ conflict",
+     "someone else changed that field: undo the change with the tool that made it, or annotate the object "
+     "pulumi.com/patchForce"),
+    (r"violates PodSecurity",
+     "the pod does not pass the namespace's Pod Security level: see the fields named above"),
+    (r"no resource plugin|could not load plugin",
+     "install the plugin named above with `pulumi plugin install`"),
+)  # fmt: skip
+
+
+def kind_of(urn: str) -> str:
+    """The last word of a resource's type, e.g. ``Deployment``."""
+    return urn.split("::")[2].split("$")[-1].rsplit(":", 1)[-1]
+
+
+def name_of(urn: str) -> str:
+    return urn.rsplit("::", 1)[1]
+
+
+@dataclass
+class _Running:
+    urn: str
+    op: str
+    since: float
+    told: float
+    doing: str = ""
+
+
+@dataclass
+class Progress:
+    """Receives the engine's events for one operation."""
+
+    verb: str
+    preview: bool = False
+    running: dict[tuple[str, str], _Running] = field(default_factory=dict)
+    errors: list[str] = field(default_factory=list)
+    changes: dict[str, int] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __call__(self, event: auto.EngineEvent) -> None:
+        with self.lock:
+            if event.resource_pre_event:
+                self._started(event.resource_pre_event.metadata)
+            elif event.res_outputs_event:
+                self._ended(event.res_outputs_event.metadata, failed=False)
+            elif event.res_op_failed_event:
+                self._ended(event.res_op_failed_event.metadata, failed=True)
+            elif event.diagnostic_event:
+                self._said(event.diagnostic_event)
+            elif event.summary_event:
+                changes = event.summary_event.resource_changes
+                self.changes = {str(getattr(op, "value", op)): number for op, number in changes.items()}
+
+    def _started(self, step: Any) -> None:
+        op, now = step.op.value, time.monotonic()
+        self.running[(step.urn, op)] = _Running(step.urn, op, now, now)
+        if (
+            self.preview
+            and op not in {"same", "read", "refresh"}
+            and op in SIGNS
+            and op != "create-replacement"
+        ):
+            console.print(f"  {SIGNS[op]} {op} {_title(step.urn)}{_difference(step)}")
+
+    def _ended(self, step: Any, *, failed: bool) -> None:
+        op = step.op.value
+        running = self.running.pop((step.urn, op), None)
+        if self.preview or (op in QUIET and not failed) or step.type == "pulumi:pulumi:Stack":
+            return
+        took = f" [dim]({time.monotonic() - running.since:.1f} s)[/]" if running else ""
+        word = f"[red]✗ {op} failed[/]" if failed else f"[green]✓[/] {WORDS.get(op, op)}"
+        console.print(f"  {word} {_title(step.urn)}{took}")
+
+    def _said(self, event: Any) -> None:
+        text = re.sub(r"<\{%.*?%\}>", "", event.message).strip()
+        if event.ephemeral:
+            for running in self.running.values():
+                if running.urn == event.urn:
+                    running.doing = text
+            return
+        if not text or event.severity == "debug":
+            return
+        if event.severity == "error":
+            self.errors.append(text)
+            if not re.fullmatch(r"(update|preview|refresh|destroy) failed", text):
+                where = f"{_title(event.urn)}: " if event.urn and "Stack" not in kind_of(event.urn) else ""
+                console.print(f"  [red]error:[/] {where}{escape(text)}")
+        else:
+            style = "yellow" if event.severity == "warning" else "dim"
+            console.print(f"  [{style}]{escape(text)}[/]")
+
+    def beat(self) -> None:
+        """Say what is still running and has not been heard of for a while."""
+        with self.lock:
+            now = time.monotonic()
+            for running in self.running.values():
+                component = running.urn.split("::")[2].startswith("pulumi:pulumi:Stack")
+                if component or running.op == "same" or now - running.told < HEARTBEAT:
+                    continue
+                running.told = now
+                doing = f": {escape(running.doing)}" if running.doing else ""
+                seconds = now - running.since
+                console.print(
+                    f"  [cyan]…[/] {running.op} {_title(running.urn)} [dim]({seconds:.0f} s)[/]{doing}"
+                )
+
+    def summary(self) -> str:
+        """E.g. ``3 to create, 1 to update, 12 unchanged``."""
+        infix = " to" if self.preview else ""
+        parts = []
+        for op, number in sorted(self.changes.items()):
+            word = WORDS.get(op, op) if not self.preview else op
+            parts.append(f"{number} unchanged" if op == "same" else f"{number}{infix} {word}")
+        return ", ".join(parts) or "nothing"
+
+
+def _title(urn: str) -> str:
+    return f"{kind_of(urn)} [bold]{escape(name_of(urn))}[/]"
+
+
+def _difference(step: Any) -> str:
+    paths = sorted(step.detailed_diff or {}) or list(step.diffs or [])
+    if not paths or step.op.value == "create":
+        return ""
+    more = f" and {len(paths) - 6} more" if len(paths) > 6 else ""
+    return f" [dim]{escape(', '.join(paths[:6]))}{more}[/]"
+
+
+@contextmanager
+def watched(verb: str, stack: str, *, preview: bool = False) -> Iterator[Progress]:
+    """Show an operation's progress; turn the engine's failure into one line that says what to do.
+
+    :raises Failure: when the operation failed.
+    """
+    progress = Progress(verb, preview)
+    ended = threading.Event()
+
+    def beats() -> None:
+        while not ended.wait(1):
+            progress.beat()
+
+    thread = threading.Thread(target=beats, daemon=True)
+    thread.start()
+    start = time.monotonic()
+    try:
+        yield progress
+    except auto.CommandError as error:
+        text = "\n".join([*progress.errors, str(error)])
+        shown = "" if progress.errors else f": {_tail(str(error))}"
+        raise Failure(f"{verb} of stack {stack} failed{shown}", _hint(text, stack, verb)) from error
+    finally:
+        ended.set()
+        thread.join()
+    console.print(
+        f"[green]✓[/] {verb} of stack {stack}: {progress.summary()} [dim]({time.monotonic() - start:.1f} s)[/]"
+    )
+
+
+def _tail(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    told = [line for line in lines if line.startswith("error:")] or lines[-5:]
+    return "\n".join(told)
+
+
+def _hint(text: str, stack: str, verb: str) -> str:
+    for pattern, advice in HINTS:
+        if re.search(pattern, text, re.IGNORECASE):
+            return advice.format(stack=stack)
+    return f"correct what the first error names, then run make {verb} STACK={stack} again: nothing is lost"

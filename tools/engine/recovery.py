@@ -1,0 +1,115 @@
+"""After a run that was killed: release its lock, and find out what became of what it was doing.
+
+The engine notes each operation before it starts. What a killed run was creating may exist or not, and
+the engine leaves it to a person to find out; for Kubernetes objects the cluster itself knows.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+from pulumi import automation as auto
+
+from tools.common import Failure, console
+from tools.engine.standins.kubectl import Kubectl
+from tools.engine.standins.objects import clean, identifier
+
+LOCK_PATIENCE = 20.0  # seconds for a run whose terminal was killed to notice and end
+
+
+def release_dead_lock(stack: auto.Stack, project: str) -> None:
+    """Remove the lock of a run on this machine whose process is gone; wait a little for one that is ending.
+
+    :raises Failure: when another run is at work.
+    """
+    backend = stack.workspace.env_vars.get("PULUMI_BACKEND_URL", "")
+    if not backend.startswith("file://"):
+        return
+    folder = Path(backend.removeprefix("file://")) / ".pulumi/locks/organization" / project / stack.name
+    for path in folder.glob("*.json"):
+        deadline = time.monotonic() + LOCK_PATIENCE
+        while path.exists() and (owner := _living_owner(path)):
+            if time.monotonic() > deadline:
+                raise Failure(
+                    f"another run (process {owner}) is at work on stack {stack.name}",
+                    f"wait until it ends, or end it: kill {owner}; then run this again",
+                )
+            time.sleep(0.2)
+        if path.exists():
+            console.print("  [yellow]an earlier run was killed: its lock is released[/]")
+            path.unlink(missing_ok=True)
+
+
+def _living_owner(lock: Path) -> int | None:
+    try:
+        content = json.loads(lock.read_text())
+    except (OSError, ValueError):
+        return None
+    if content.get("hostname") != socket.gethostname():
+        raise Failure(
+            f"a run on {content.get('hostname')} (process {content.get('pid')}) holds this stack's lock",
+            "wait until it ends; if that machine is gone: pulumi cancel",
+        )
+    try:
+        os.kill(content["pid"], 0)
+    except ProcessLookupError:
+        return None
+    except PermissionError:
+        pass
+    return content["pid"]
+
+
+def settle_pending(stack: auto.Stack, deployment: dict[str, Any]) -> bool:
+    """Settle what an interrupted run left open; nothing that exists is lost from the state.
+
+    :param deployment: the exported state.
+    :returns: whether there was anything, so that a refresh is due.
+    :raises Failure: for objects outside Kubernetes, which only their owner can look up.
+    """
+    pending = deployment.get("pending_operations") or []
+    if not pending:
+        return False
+    settled = copy.deepcopy(deployment)
+    settled["pending_operations"] = [op for op in pending if op["type"] != "creating"]
+    for op in pending:
+        if op["type"] == "creating":
+            _settle_creation(settled, op["resource"])
+    stack.import_stack(auto.Deployment(version=3, deployment=settled))
+    return True
+
+
+def _settle_creation(state: dict[str, Any], resource: dict[str, Any]) -> None:
+    title = f"{resource['type'].rsplit(':', 1)[-1]} {resource['urn'].rsplit('::', 1)[1]}"
+    package = resource["type"].split(":")[0]
+    if package == "random":  # exists nowhere but in the state
+        return
+    if package != "kubernetes" or resource["type"].startswith("kubernetes:helm"):
+        raise Failure(
+            f"an earlier run was interrupted while it created {title}, which may exist or not",
+            f'look it up, then: eval "$(python -m tools.env)" && pulumi refresh ({resource["urn"]})',
+        )
+    inputs = clean(resource.get("inputs") or {})
+    if _exists(state, resource, inputs):
+        console.print(f"  [yellow]{title}: an earlier run was interrupted after making it; taken over[/]")
+        for other in state["resources"]:
+            if other["urn"] == resource["urn"]:
+                other["delete"] = True  # it was being replaced
+        state["resources"].append({**resource, "id": identifier(inputs), "outputs": inputs})
+    else:
+        console.print(f"  [yellow]{title}: an earlier run was interrupted before making it[/]")
+
+
+def _exists(state: dict[str, Any], resource: dict[str, Any], inputs: dict[str, Any]) -> bool:
+    urn = resource["provider"].rpartition("::")[0]
+    provider = next(each for each in state["resources"] if each["urn"] == urn)
+    config = provider.get("inputs") or {}
+    kubeconfig = config.get("kubeconfig")
+    if isinstance(kubeconfig, dict):  # a secret, shown
+        kubeconfig = json.loads(kubeconfig.get("plaintext", "null"))
+    return Kubectl(kubeconfig, config.get("context"), config.get("cluster")).get(inputs) is not None

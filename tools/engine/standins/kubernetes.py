@@ -1,0 +1,319 @@
+"""Stand-in for the official ``kubernetes`` plugin: any object that kubectl can apply.
+
+Server-side apply, server-side dry run in previews, autonaming, replacement on immutable properties and
+waits follow the official provider's documentation
+(https://www.pulumi.com/registry/packages/kubernetes/). What it does not do, it refuses: Helm, Kustomize
+and YAML resources, ``…Patch`` resources, functions, and provider options not named in ``OPTIONS``.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import secrets
+import sys
+from typing import Any
+
+import grpc
+import yaml
+from google.protobuf import empty_pb2
+from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, provider_pb2
+
+from tools.engine.standins import diff, drift
+from tools.engine.standins.kubectl import Kubectl, KubectlError, Object
+from tools.engine.standins.objects import (
+    CLUSTER_SCOPED,
+    check_token,
+    clean,
+    cluster_of,
+    forces,
+    identifier,
+    outputs_of,
+    token_of,
+)
+from tools.engine.standins.plugin import (
+    UNKNOWN,
+    PartialError,
+    Plugin,
+    Properties,
+    ProviderError,
+    decode,
+    encode,
+    has_unknown,
+    secret,
+    serve,
+)
+from tools.engine.standins.wait import NotReadyError, Waiter, limit_of, skips
+
+OPTIONS = {
+    "kubeconfig", "context", "cluster", "namespace", "clusterIdentifier", "enableConfigMapMutable",
+    "enableSecretMutable", "deleteUnreachable", "upsertExistingObjects", "enableServerSideApply",
+    "suppressDeprecationWarnings", "suppressHelmHookWarnings",
+}  # fmt: skip
+"""Provider options that are honoured, or that change nothing here (the last three)."""
+
+PROPAGATION = "pulumi.com/deletionPropagationPolicy"
+Diff = provider_pb2.PropertyDiff
+
+
+class Kubernetes(Plugin):
+    """The servicer for one provider resource: one cluster, one context."""
+
+    name = "kubernetes"
+
+    def __init__(self, version: str, engine: str) -> None:
+        super().__init__()
+        self.version = version
+        self.options: Properties = {}
+        self._kubectl: Kubectl | None = None
+        self._engine = engine_pb2_grpc.EngineStub(grpc.insecure_channel(engine)) if engine else None
+
+    # -- the provider's own configuration ----------------------------------
+
+    def check_config(self, config: Properties) -> list[tuple[str, str]]:
+        unknown = [
+            key for key in config if key not in OPTIONS and key not in ("version", "pluginDownloadURL")
+        ]
+        failures = [(key, "the stand-in for kubernetes does not know this option") for key in unknown]
+        if str(config.get("enableServerSideApply", "true")).lower() == "false":
+            failures.append(
+                ("enableServerSideApply", "the stand-in for kubernetes only does server-side apply")
+            )
+        if not config.get("kubeconfig") and not config.get("context"):
+            failures.append(("kubeconfig", "missing: give a kubeconfig or a context, none is guessed"))
+        return failures
+
+    def DiffConfig(self, request, context):  # noqa: N802, ARG002
+        """A change of cluster replaces every object, any other change none (official: DiffConfig)."""
+        olds, news = decode(request.old_inputs or request.olds), decode(request.news)
+        changed = sorted(key for key in {*olds, *news} if olds.get(key) != news.get(key))
+        if not changed:
+            return provider_pb2.DiffResponse(changes=provider_pb2.DiffResponse.DIFF_NONE)
+        moved = cluster_of(olds) != cluster_of(news) and not has_unknown(news)
+        return provider_pb2.DiffResponse(
+            changes=provider_pb2.DiffResponse.DIFF_SOME, diffs=changed, replaces=changed if moved else []
+        )
+
+    def configure(self, config: Properties) -> None:
+        self.options = config
+
+    @property
+    def kubectl(self) -> Kubectl:
+        if self._kubectl is None:
+            get = self.options.get
+            kubeconfig = get("kubeconfig")
+            text = (
+                kubeconfig
+                if isinstance(kubeconfig, str) or kubeconfig is None
+                else yaml.safe_dump(kubeconfig)
+            )
+            self._kubectl = Kubectl(text, get("context"), get("cluster"))
+        return self._kubectl
+
+    def _option(self, name: str) -> bool:
+        return str(self.options.get(name, "")).lower() == "true"
+
+    @property
+    def _mutable(self) -> frozenset[str]:
+        names = {"ConfigMap": "enableConfigMapMutable", "Secret": "enableSecretMutable"}
+        return frozenset(kind for kind, option in names.items() if self._option(option))
+
+    # -- one object --------------------------------------------------------
+
+    def Check(self, request, context):  # noqa: N802, ARG002
+        olds, news = clean(decode(request.olds)), clean(decode(request.news))
+        token = request.urn.split("::")[2].split("$")[-1]
+        failures = check_token(token, news)
+        if not failures:
+            self._name(request, olds, news)
+        for key in ("data", "stringData"):
+            if news.get("kind") == "Secret" and key in news:
+                news[key] = secret(news[key])
+        return provider_pb2.CheckResponse(
+            inputs=encode(news),
+            failures=[provider_pb2.CheckFailure(reason=reason) for reason in failures],
+        )
+
+    def _name(self, request: Any, olds: Object, news: Object) -> None:
+        metadata = news.setdefault("metadata", {})
+        if metadata == UNKNOWN:
+            return
+        namespace = self.options.get("namespace")
+        if namespace and not metadata.get("namespace") and news["kind"] not in CLUSTER_SCOPED:
+            metadata["namespace"] = namespace
+        if metadata.get("name"):
+            return
+        if diff.is_autonamed(olds):
+            metadata["name"] = olds["metadata"]["name"]
+        else:
+            base = request.urn.rsplit("::", 1)[1]
+            # Eight hexadecimal digits, as the engine's NewUniqueName makes by default.
+            metadata["name"] = request.autonaming.proposed_name or f"{base}-{secrets.token_hex(4)}"
+        metadata["annotations"] = {**(metadata.get("annotations") or {}), diff.AUTONAMED: "true"}
+
+    def Diff(self, request, context):  # noqa: N802, ARG002
+        olds, news = clean(decode(request.old_inputs)), clean(decode(request.news))
+        found = diff.changes(olds, news)
+        ignored = tuple(request.ignoreChanges)
+        details, replaced = {}, []
+        for path, change in found.items():
+            text = diff.property_path(path)
+            if any(text == each or text.startswith((each + ".", each + "[")) for each in ignored):
+                continue
+            replace = diff.replaces(news, path, mutable=self._mutable)
+            kind = Diff.Kind.Value(change.upper() + ("_REPLACE" if replace else ""))
+            details[text] = Diff(kind=kind, inputDiff=True)
+            replaced += [text] if replace else []
+        same_place = all(
+            (olds.get("metadata") or {}).get(key) == (news.get("metadata") or {}).get(key)
+            for key in ("name", "namespace")
+        )
+        response = provider_pb2.DiffResponse
+        return response(
+            changes=response.DIFF_SOME if details else response.DIFF_NONE,
+            diffs=sorted({text.split(".")[0].split("[")[0] for text in details}),
+            detailedDiff=details,
+            hasDetailedDiff=True,
+            replaces=replaced,
+            # An autonamed object gets a new name: the new one can be there before the old one goes.
+            deleteBeforeReplace=bool(replaced) and same_place and not diff.is_autonamed(news),
+        )
+
+    def Create(self, request, context):  # noqa: N802
+        return self.guarded(context, lambda: self._create(request))
+
+    def _create(self, request: Any) -> provider_pb2.CreateResponse:
+        inputs = clean(decode(request.properties))
+        if request.preview:
+            return provider_pb2.CreateResponse(properties=encode(self._preview(inputs, force=False)))
+        upsert = self._option("upsertExistingObjects")
+        if not upsert and self.kubectl.get(inputs) is not None:
+            raise ProviderError(
+                f"{inputs['kind']} {identifier(inputs)} already exists and is not in this stack's state; "
+                "delete it, or import it: pulumi import "
+                + f"{token_of(request.urn)} NAME {identifier(inputs)}"
+            )
+        live = self.kubectl.apply(inputs, force=upsert or forces(inputs))
+        live = self._await(request, live, inputs)
+        return provider_pb2.CreateResponse(id=identifier(live), properties=encode(outputs_of(live)))
+
+    def Update(self, request, context):  # noqa: N802
+        return self.guarded(context, lambda: self._update(request))
+
+    def _update(self, request: Any) -> provider_pb2.UpdateResponse:
+        inputs = clean(decode(request.news))
+        if request.ignoreChanges:
+            current = self.kubectl.get(inputs, managed_fields=True)
+            inputs = drift.without_others_fields(inputs, current, list(request.ignoreChanges))
+        if request.preview:
+            return provider_pb2.UpdateResponse(properties=encode(self._preview(inputs, force=forces(inputs))))
+        live = self.kubectl.apply(inputs, force=forces(inputs))
+        live = self._await(request, live, clean(decode(request.news)))
+        return provider_pb2.UpdateResponse(properties=encode(outputs_of(live)))
+
+    def _preview(self, inputs: Object, *, force: bool) -> Object:
+        """What the object would be: from the server's dry run where everything is known."""
+        if has_unknown(inputs):
+            return inputs
+        try:
+            return outputs_of(self.kubectl.apply(inputs, force=force, dry_run=True))
+        except KubectlError as error:
+            if error.namespace_missing:
+                self.kubectl.validate(inputs)
+                return inputs
+            if error.not_found:  # its definition comes with this same update
+                return inputs
+            raise
+
+    def _await(self, request: Any, live: Object, inputs: Object) -> Object:
+        """Wait until the object is ready; on failure the state still learns that it exists."""
+
+        def report(text: str) -> None:
+            if self._engine:
+                info = engine_pb2.LogSeverity.INFO
+                self._engine.Log(
+                    engine_pb2.LogRequest(severity=info, message=text, urn=request.urn, ephemeral=True)
+                )
+
+        waiter = Waiter(self.kubectl, live, limit_of(inputs, request.timeout), report, self.cancelled)
+        try:
+            return waiter.wait()
+        except (NotReadyError, ProviderError) as error:
+            where = identifier(live)
+            reason = f"{live['kind']} {where}: {error}"
+            raise PartialError(where, outputs_of(waiter.live), inputs, reason) from error
+
+    def Read(self, request, context):  # noqa: N802
+        return self.guarded(context, lambda: self._read(request))
+
+    def _read(self, request: Any) -> provider_pb2.ReadResponse:
+        inputs, outputs = clean(decode(request.inputs)), clean(decode(request.properties))
+        if not inputs and not outputs:
+            raise ProviderError(
+                "the stand-in for kubernetes cannot import an object that the state does not know"
+            )
+        manifest = copy.deepcopy(inputs or outputs)
+        namespace, _, name = request.id.rpartition("/")
+        manifest.setdefault("metadata", {}).update(
+            {"name": name, **({"namespace": namespace} if namespace else {})}
+        )
+        live = self.kubectl.get(manifest)
+        if live is None:
+            return provider_pb2.ReadResponse()  # gone: the engine drops it from the state
+        live = outputs_of(live)
+        if not outputs.get("metadata", {}).get("uid"):  # made by an interrupted run
+            outputs = live
+        new_inputs = drift.seen(inputs, outputs, live)
+        new_outputs = drift.refreshed(outputs, live, inputs)
+        if new_inputs.get("kind") == "Secret":
+            new_inputs = {k: secret(v) if k in ("data", "stringData") else v for k, v in new_inputs.items()}
+        return provider_pb2.ReadResponse(
+            id=request.id, properties=encode(new_outputs), inputs=encode(new_inputs)
+        )
+
+    def Delete(self, request, context):  # noqa: N802
+        return self.guarded(context, lambda: self._delete(request))
+
+    def _delete(self, request: Any) -> empty_pb2.Empty:
+        outputs = clean(decode(request.properties))
+        inputs = clean(decode(request.old_inputs)) or outputs
+        policy = (inputs["metadata"].get("annotations") or {}).get(PROPAGATION, "foreground")
+        seconds = limit_of(inputs, request.timeout)
+        try:
+            self.kubectl.delete(
+                outputs if outputs.get("metadata") else inputs,
+                wait=not skips(inputs),
+                seconds=seconds,
+                propagation=policy.lower(),
+            )
+        except KubectlError as error:
+            if error.unreachable and self._forgets_unreachable():
+                return empty_pb2.Empty()
+            raise ProviderError(
+                f"{inputs['kind']} {request.id} could not be deleted: {error}{self._holders(inputs)}"
+            ) from error
+        return empty_pb2.Empty()
+
+    def _forgets_unreachable(self) -> bool:
+        variable = os.environ.get("PULUMI_K8S_DELETE_UNREACHABLE", "")
+        return self._option("deleteUnreachable") or variable.lower() == "true"
+
+    def _holders(self, manifest: Object) -> str:
+        """What keeps a deleted object: finalizers, or what is left in a namespace."""
+        try:
+            live = self.kubectl.get(manifest)
+        except KubectlError:
+            return ""
+        if live is None:
+            return ""
+        finalizers = live["metadata"].get("finalizers") or []
+        left = [
+            c["message"]
+            for c in (live.get("status") or {}).get("conditions") or []
+            if c.get("status") == "True"
+        ]
+        return "".join(f"\n  held by {text}" for text in [*finalizers, *left])
+
+
+if __name__ == "__main__":
+    serve(Kubernetes(version=sys.argv[1], engine=sys.argv[2] if len(sys.argv) > 2 else ""))

@@ -1,0 +1,154 @@
+"""The verbs: preview, up, refresh and down on the real engine, with progress, recovery, a last question."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from pulumi import automation as auto
+
+from tools.common import ROOT, Failure, console
+from tools.engine.progress import kind_of, name_of, watched
+from tools.engine.recovery import release_dead_lock, settle_pending
+from tools.engine.workspace import Program, forget, open_stack, place_of, state_of
+
+LOST_WITH_THE_STACK = {"PersistentVolumeClaim", "StatefulSet", "Secret", "PersistentVolume"}
+"""Kinds of Kubernetes objects that hold data; a cloud's stateful resources are protected ones."""
+
+
+def parse(argv: list[str], text: str) -> str:
+    """The stack's name from a verb's arguments."""
+    parser = argparse.ArgumentParser(description=text)
+    parser.add_argument("--stack", default="dev", help="stack name (default: dev)")
+    return parser.parse_args(argv).stack
+
+
+def _open(stack: str, root: Path, program: Program | None) -> tuple[auto.Stack, bool]:
+    """Open a stack and settle what an interrupted run left; whether a refresh is due."""
+    opened = open_stack(stack, root, program)
+    release_dead_lock(opened, opened.workspace.project_settings().name)
+    interrupted = settle_pending(opened, state_of(opened))
+    return opened, interrupted
+
+
+def preview(stack: str, root: Path = ROOT, program: Program | None = None) -> auto.PreviewResult:
+    """Show what `up` would change; nothing is changed, not even what an interrupted run left open."""
+    opened = open_stack(stack, root, program)
+    with watched("preview", stack, preview=True) as progress:
+        return opened.preview(on_event=progress, suppress_outputs=True, suppress_progress=True)
+
+
+def up(stack: str, root: Path = ROOT, program: Program | None = None) -> auto.UpResult:
+    """Bring the stack to what its settings say."""
+    opened, interrupted = _open(stack, root, program)
+    _tell_place(opened)
+    with watched("up", stack) as progress:
+        result = opened.up(on_event=progress, refresh=interrupted or None, suppress_progress=True)
+    for name, output in sorted(result.outputs.items()):
+        console.print(
+            f"  {name}: " + ("[dim](secret)[/]" if output.secret else str(output.value)), markup=True
+        )
+    return result
+
+
+def refresh(stack: str, root: Path = ROOT, program: Program | None = None) -> auto.RefreshResult:
+    """Bring the state to what is really there, showing what somebody else changed."""
+    opened, _ = _open(stack, root, program)
+    with watched("refresh", stack) as progress:
+        return opened.refresh(on_event=progress, suppress_progress=True)
+
+
+def down(stack: str, root: Path = ROOT, program: Program | None = None) -> None:
+    """Say what will be lost, ask for the stack's name, destroy and forget the stack.
+
+    :raises Failure: when protected resources are in it, or the answer is not the stack's name.
+    """
+    opened, interrupted = _open(stack, root, program)
+    resources: list[dict[str, Any]] = state_of(opened).get("resources") or []
+    protected = [each["urn"] for each in resources if each.get("protect")]
+    if protected:
+        raise Failure(
+            f"stack {stack} holds {len(protected)} protected resources: {', '.join(_titles(protected))}",
+            f"see what would be lost, then release them: make unprotect STACK={stack}",
+        )
+    if resources:
+        confirm(stack, f"Taking stack {stack} down deletes {len(resources)} resources.", losses(resources))
+        with watched("down", stack) as progress:
+            opened.destroy(on_event=progress, refresh=interrupted or None, suppress_progress=True)
+    opened.workspace.remove_stack(stack)
+    kept = forget(place_of(stack, root))
+    if kept:
+        overlay = place_of(stack, root).overlay
+        console.print(f"  kept for the next up: the secrets that you set, in {overlay} ({', '.join(kept)})")
+
+
+def unprotect(stack: str, root: Path = ROOT) -> list[str]:
+    """Release every protected resource, after saying what that puts at risk.
+
+    :returns: the URNs released.
+    """
+    opened, _ = _open(stack, root, None)
+    resources: list[dict[str, Any]] = state_of(opened).get("resources") or []
+    protected = [each for each in resources if each.get("protect")]
+    if not protected:
+        console.print(f"  nothing in stack {stack} is protected")
+        return []
+    text = f"These {len(protected)} resources of stack {stack} lose their protection"
+    confirm(stack, f"{text}: the next down deletes them.", [_loss(each) for each in protected])
+    state = state_of(opened)
+    for each in state["resources"]:
+        each.pop("protect", None)
+    opened.import_stack(auto.Deployment(version=3, deployment=state))
+    console.print("[green]✓[/] released; `make up` protects them again")
+    return [each["urn"] for each in protected]
+
+
+def confirm(stack: str, text: str, lost: Iterable[str]) -> None:
+    """Go on only when the stack's name is given, in ``FORCE`` or on the terminal.
+
+    :raises Failure: otherwise.
+    """
+    console.print(f"[bold]{text}[/]")
+    lost = list(lost)
+    if lost:
+        console.print("[bold red]Lost for good:[/]")
+    for line in lost:
+        console.print(f"  - {line}")
+    given = os.environ.get("FORCE")
+    if given is None and sys.stdin.isatty():
+        given = console.input(f"Type the stack's name ({stack}) to go on: ").strip()
+    if given != stack:
+        said = f"{given!r} is not the stack's name" if given else "the stack's name was not given"
+        raise Failure(f"nothing was changed: {said}", f"for scripts: FORCE={stack}")
+
+
+def losses(resources: list[dict[str, Any]]) -> list[str]:
+    """One line for each resource whose data goes with it."""
+    kinds = (each for each in resources if each["type"].startswith("kubernetes:"))
+    return [_loss(each) for each in kinds if kind_of(each["urn"]) in LOST_WITH_THE_STACK]
+
+
+def _loss(resource: dict[str, Any]) -> str:
+    spec = (resource.get("inputs") or {}).get("spec") or {}
+    claims = [spec, *(claim.get("spec") or {} for claim in spec.get("volumeClaimTemplates") or [])]
+    sizes = [((claim.get("resources") or {}).get("requests") or {}).get("storage") for claim in claims]
+    size = ", ".join(str(each) for each in sizes if each)
+    where = f" ({resource['id']})" if resource.get("id") else ""
+    return f"{kind_of(resource['urn'])} {name_of(resource['urn'])}{where}" + (f", {size}" if size else "")
+
+
+def _titles(urns: list[str]) -> list[str]:
+    return [f"{kind_of(urn)} {name_of(urn)}" for urn in urns]
+
+
+def _tell_place(stack: auto.Stack) -> None:
+    env = stack.workspace.env_vars
+    backend = env.get("PULUMI_BACKEND_URL")
+    if backend:
+        passphrase = env.get("PULUMI_CONFIG_PASSPHRASE_FILE")
+        file = f", its passphrase in {passphrase}" if passphrase and backend.startswith("file://") else ""
+        console.print(f"  [dim]state: {backend}{file}[/]")

@@ -1,0 +1,15 @@
+"""`make preview`: show what `make up` would change."""
+
+from __future__ import annotations
+
+from tools.common import cli
+from tools.engine import verbs
+
+
+def main(argv: list[str]) -> int:
+    verbs.preview(verbs.parse(argv, __doc__ or ""))
+    return 0
+
+
+if __name__ == "__main__":
+    cli(main)

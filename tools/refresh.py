@@ -1,0 +1,15 @@
+"""`make refresh`: bring the state to what is really there."""
+
+from __future__ import annotations
+
+from tools.common import cli
+from tools.engine import verbs
+
+
+def main(argv: list[str]) -> int:
+    verbs.refresh(verbs.parse(argv, __doc__ or ""))
+    return 0
+
+
+if __name__ == "__main__":
+    cli(main)
