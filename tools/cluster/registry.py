@@ -170,11 +170,15 @@ def _start(addresses: Addresses) -> None:
         _until("the API server answers", lambda: _kubectl("get", "--raw=/readyz"), 90)
     with step("Loading the cluster's own images"):
         import_archive(archive, pid)
-    words = {**images, "DNS": addresses.dns, "VOLUMES": str(state() / "volumes")}
-    words["FORWARD"] = "forward . /etc/resolv.conf" if resolvers else ""
-    addons = Template(Path(__file__).with_name("addons.yaml").read_text()).substitute(words)
     with step("Waiting until node, DNS and volumes are ready"):
-        _kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=addons)
+        _kubectl(
+            "apply",
+            "--server-side",
+            "--force-conflicts",
+            "-f",
+            "-",
+            stdin=addons(addresses, images, resolvers),
+        )
         _until("the node is ready", lambda: _kubectl("wait", "--for=condition=Ready", f"node/{NAME}"), 90)
         for target in (
             "kube-system deployment/coredns",
@@ -182,6 +186,13 @@ def _start(addresses: Addresses) -> None:
         ):
             namespace, name = target.split()
             _kubectl("-n", namespace, "rollout", "status", name, "--timeout=120s", timeout=130)
+
+
+def addons(addresses: Addresses, images: dict[str, str], resolvers: list[str]) -> str:
+    """Manifests of DNS and dynamic volumes, filled in."""
+    words = {**images, "DNS": addresses.dns, "VOLUMES": str(state() / "volumes")}
+    words["FORWARD"] = "forward . /etc/resolv.conf" if resolvers else ""
+    return Template(Path(__file__).with_name("addons.yaml").read_text()).substitute(words)
 
 
 def import_archive(path: Path, pid: int | None = None) -> None:
