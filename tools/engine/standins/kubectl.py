@@ -121,7 +121,12 @@ class Kubectl:
             if error.not_found:
                 return None
             raise
-        return json.loads(text) if text.strip() else None
+        if not text.strip():
+            return None
+        found = json.loads(text)
+        # kubectl answers a manifest on standard input with a list, of one.
+        items = found["items"] if found.get("kind") == "List" else [found]
+        return items[0] if items else None
 
     def list(self, *words: str) -> list[Object]:
         return json.loads(self.call("get", *words, "-o", "json"))["items"]
