@@ -115,11 +115,16 @@ def _notes(resource: Resource, names: dict[str, str]) -> str:
     if resource.retain_on_delete:
         notes.append("kept on delete")
     from_inputs = {urn for urns in resource.property_depends_on.values() for urn in urns}
-    after = sorted(names.get(urn, urn) for urn in set(resource.depends_on) - from_inputs)
+    after = {names.get(urn, urn) for urn in set(resource.depends_on) - from_inputs}
     if after:
-        notes.append(f"after {', '.join(after)}")
-    shown = {key: value for key, value in resource.options.items() if key != "version"}
-    notes += [f"{key}={_one_line(value)}" for key, value in shown.items()]
+        notes.append(f"after {', '.join(sorted(after))}")
+    timeouts = resource.options.get("customTimeouts", {})
+    if timeouts:
+        notes.append(f"waits at most {', '.join(dict.fromkeys(timeouts.values()))}")
+    shown = {
+        key: value for key, value in resource.options.items() if key not in ("version", "customTimeouts")
+    }
+    notes += [f"{key} {_one_line(value)}" for key, value in shown.items()]
     return "; ".join(notes)
 
 

@@ -179,8 +179,10 @@ def test_settings_reach_the_program_as_the_cli_hands_them_over(tmp_path: Path) -
 
 def test_overrides_replace_a_key_and_none_takes_it_away(tmp_path: Path) -> None:
     folder = stack(tmp_path, "config: {sample:a: {secure: x}, sample:b: 1, sample:c: 2}")
-    given = config.load(folder, "dev", {"a": "plain", "b": None}, {"sample:d": {"password": "hunter22"}})
-    assert given.values == {"sample:a": "plain", "sample:c": "2", "sample:d": '{"password":"hunter22"}'}
+    given = config.load(
+        folder, "dev", {"a": "plain", "b": None, "sample:d": {"pass": {"secure": "hunter22"}}}
+    )
+    assert given.values == {"sample:a": "plain", "sample:c": "2", "sample:d": '{"pass":"hunter22"}'}
     assert given.secret_keys == {"sample:d"}
     assert "hunter22" in given.secret_texts
 
@@ -200,6 +202,8 @@ def test_what_a_checkout_keeps_beside_tracked_files_is_read_only_on_request(tmp_
         ("dev", "config: [", "name: sample\n", "Pulumi.dev.yaml is not valid YAML"),
         ("dev", "environment: [shared]", "name: sample\n", "imports an environment"),
         ("dev", "", "name: sample\nconfig: {region: {type: string}}\n", "lacks sample:region"),
+        ("dev", "", "name: sample\nconfig: {a: {type: string, optional: true}}\n", "a with optional"),
+        ("dev", "config: {a: x}", "name: sample\nconfig: {a: {type: integer}}\n", "sample:a must be of type"),
     ],
 )
 def test_settings_that_cannot_be_read_are_refused(
@@ -210,7 +214,7 @@ def test_settings_that_cannot_be_read_are_refused(
 
 
 def test_secret_outputs_open_on_request() -> None:
-    plan = run("dev", root=SAMPLE, secrets={"token": "t0ps3cret"})
+    plan = run("dev", root=SAMPLE, overrides={"token": {"secure": "t0ps3cret"}})
     assert plan.outputs["token"] == Secret("t0ps3cret")
     assert plan.value("token") == "t0ps3cret"
     assert plan.problems == []

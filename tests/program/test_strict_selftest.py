@@ -15,7 +15,7 @@ import pulumi_kubernetes as k8s
 import pulumi_random as random
 import pytest
 
-from tools.offline import Mocked, Preview, run, strict, types
+from tools.offline import Mocked, Preview, run, types
 from tools.offline.plan import Plan
 from tools.offline.runner import BlockingLookupError
 from tools.offline.wire import UNKNOWN, Secret
@@ -327,6 +327,15 @@ def test_runs_do_not_see_each_other() -> None:
     assert [one.urn for one in first.resources] == [one.urn for one in second.resources]
 
 
-def test_a_secret_in_base64_is_found() -> None:
-    texts = list(strict._forms("correct horse"))
-    assert "Y29ycmVjdCBob3JzZQ==" in texts
+@pytest.mark.parametrize("shown", ["c2VjcmV0IHdvcmRz", "secret words", "in secret words"])
+def test_a_secret_is_found_in_every_form(shown: str) -> None:
+    plan = sample(lambda: config_map(data={"a": shown}), overrides={"token": {"secure": "secret words"}})
+    assert any("shows a secret" in problem for problem in plan.problems)
+
+
+def test_the_password_of_an_address_is_a_secret_by_itself() -> None:
+    address = {"token": {"secure": "postgresql://user:pa55word@db.example.com/mlflow"}}
+    leaking = sample(lambda: config_map(data={"PGPASSWORD": "pa55word"}), overrides=address)
+    assert any("PGPASSWORD shows a secret" in problem for problem in leaking.problems)
+    harmless = sample(lambda: config_map(data={"PGHOST": "db.example.com"}), overrides=address)
+    assert harmless.problems == []

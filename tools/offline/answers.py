@@ -98,7 +98,7 @@ def server_fields(token: str, inputs: dict[str, Any], value: Any) -> dict[str, A
 def made_up(kind: Any, text: str, depth: int = 0) -> Any:
     """A value of type ``kind`` that holds ``text`` wherever it can hold text.
 
-    Objects are filled two levels deep; some schemas contain themselves.
+    Objects are filled four levels deep; some schemas contain themselves.
     """
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is typing.Union:
@@ -109,9 +109,9 @@ def made_up(kind: Any, text: str, depth: int = 0) -> Any:
     if origin is not None and issubclass(origin, typing.Mapping):
         return {}
     if origin is not None and issubclass(origin, typing.Sequence):
-        return [made_up(arguments[0], text, depth + 1)]
+        return [made_up(arguments[0], text, depth)]
     if inspect.isclass(kind) and _types.is_output_type(kind):
-        fields = _types.output_type_types(kind).items() if depth < 2 else ()
+        fields = _types.output_type_types(kind).items() if depth < 4 else ()
         return {key: made_up(inner, f"{text}-{key}", depth + 1) for key, inner in fields}
     if inspect.isclass(kind) and issubclass(kind, Enum):
         return next(iter(kind)).value

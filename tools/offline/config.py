@@ -33,6 +33,10 @@ _Loader.add_implicit_resolver(
 )
 
 
+_DECLARATION = {"type", "description", "items", "default", "value", "secret"}
+"""What the CLI's schema allows in the declaration of a key (project.json of the Pulumi SDK for Go)."""
+
+
 @dataclass(frozen=True)
 class StackConfig:
     """The configuration of one stack as the language host would get it.
@@ -53,14 +57,12 @@ def load(
     root: Path,
     stack: str,
     overrides: Mapping[str, Any] | None = None,
-    secrets: Mapping[str, Any] | None = None,
     local: bool = False,
 ) -> StackConfig:
     """Read the configuration of ``stack`` from the files in ``root``.
 
     :param overrides: key to value, put over the stack's own; None takes a key away.  A key without a
-        namespace belongs to the project.
-    :param secrets: the same for secret values, given here in plain text.
+        namespace belongs to the project.  A secret is given as ``{"secure": <plain text>}``.
     :param local: add what this checkout keeps outside tracked files (``make secret``).
     :raises Failure: for a missing file, or a key that the project requires and the stack does not give.
     """
@@ -84,9 +86,7 @@ def load(
     for key, value in (given.get("config") or {}).items():
         reader.put(key, value)
     for key, value in (overrides or {}).items():
-        reader.put(key, value)
-    for key, value in (secrets or {}).items():
-        reader.put(key, {"secure": value}, decrypted=True)
+        reader.put(key, value, decrypted=True)
     reader.check_required(stack_file.name)
     return StackConfig(
         project, stack, reader.values, frozenset(reader.secret_keys), frozenset(reader.secret_texts)
@@ -102,19 +102,27 @@ class _Reader:
         self.secret_keys: set[str] = set()
         self.secret_texts: set[str] = set()
         self.required: set[str] = set()
+        self.types: dict[str, str | None] = {}
 
     def full_key(self, key: str) -> str:
-        """``server`` and ``mlflow:config:server`` (an old form) are both ``mlflow:server``."""
-        parts = [self.project, *str(key).split(":")]
-        return f"{parts[-1] if len(parts) == 1 else parts[1 if len(parts) > 2 else 0]}:{parts[-1]}"
+        """``server`` and the old form ``mlflow:config:server`` are both ``mlflow:server``."""
+        namespace, _, name = str(key).rpartition(":")
+        return f"{namespace.removesuffix(':config') or self.project}:{name}"
 
     def declared(self, schema: Mapping[str, Any]) -> None:
         """Read the ``config:`` part of ``Pulumi.yaml``: types, defaults and fixed values."""
         for key, entry in schema.items():
-            is_schema = isinstance(entry, dict) and {"type", "default", "value", "items"} & entry.keys()
-            if not is_schema:
+            if not isinstance(entry, dict):
                 self.put(key, entry)
-            elif "value" in entry or "default" in entry:
+                continue
+            unknown = sorted(entry.keys() - _DECLARATION)
+            if unknown:
+                raise Failure(
+                    f"Pulumi.yaml declares {key} with {', '.join(unknown)}, which the CLI refuses",
+                    f"use only {', '.join(sorted(_DECLARATION))}",
+                )
+            self.types[self.full_key(key)] = entry.get("type")
+            if "value" in entry or "default" in entry:
                 self.put(key, entry.get("value", entry.get("default")))
             else:
                 self.required.add(self.full_key(key))
@@ -126,6 +134,8 @@ class _Reader:
         if value is None:
             return
         opened = self._open(value, name, decrypted)
+        if not _is_of_type(opened, self.types.get(name)):
+            raise Failure(f"{name} must be of type {self.types[name]}, as Pulumi.yaml says", "mend its value")
         if isinstance(opened, str):
             self.values[name] = opened
         else:
@@ -150,6 +160,17 @@ class _Reader:
             raise Failure(
                 f"{file} lacks {', '.join(missing)}", "set it there; docs/settings.md lists every key"
             )
+
+
+def _is_of_type(value: Any, kind: str | None) -> bool:
+    """Whether the CLI takes ``value`` for a key that is declared as ``kind``; text may spell a value."""
+    if kind is None:
+        return True
+    if kind == "integer":
+        return not isinstance(value, bool) and re.fullmatch(r"[+-]?\d+", str(value)) is not None
+    if kind == "boolean":
+        return str(value) in ("True", "False", "true", "false")
+    return isinstance(value, {"string": str, "object": dict, "array": list}.get(kind, object))
 
 
 def _texts(value: Any) -> list[str]:

@@ -168,8 +168,10 @@ class _NoMocks(Mocks):
 def _options(request: Any) -> dict[str, Any]:
     """The options that are set, by the engine's names."""
     timeouts = request.customTimeouts
+    aliases = [one.urn or one.spec.name or one.spec.parentUrn for one in request.aliases]
     options = {
-        "aliases": [one.urn or one.spec.name or one.spec.parentUrn for one in request.aliases],
+        # The SDK adds aliases of its own for a type's other API versions: they name a type only.
+        "aliases": [one for one in aliases if one],
         "deleteBeforeReplace": request.deleteBeforeReplace,
         "deletedWith": request.deletedWith,
         "ignoreChanges": list(request.ignoreChanges),

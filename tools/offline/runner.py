@@ -14,8 +14,9 @@ import os
 import runpy
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,6 @@ def run(
     *,
     answers: Answers | None = None,
     overrides: Mapping[str, Any] | None = None,
-    secrets: Mapping[str, Any] | None = None,
     local: bool = False,
     root: Path = ROOT,
     program: Callable[[], Any] | None = None,
@@ -50,17 +50,22 @@ def run(
 
     :param answers: `Preview` unless given.
     :param overrides: settings put over the stack's own, see `config.load`.
-    :param secrets: secret settings in plain text, put over the stack's own.
-    :param local: with the settings this checkout keeps outside tracked files.
+    :param local: with what this checkout keeps in ``.local``: secrets, built images, the chosen cluster.
     :param program: run this instead of ``__main__.py``; for tests.
-    :raises Failure: when the stack cannot be read, or the run hangs.
+    :raises Failure: when the stack cannot be read, the program refuses its settings, or the run hangs.
     :raises Exception: whatever the program raises, as it raised it.
     """
-    given = stack_config.load(root, stack, overrides, secrets, local)
+    given = stack_config.load(root, stack, overrides, local)
     monitor = Recorder(answers or Preview(), given.project, stack)
     messages = Messages()
     entry = program or (lambda: runpy.run_path(str(root / "__main__.py"), run_name="__main__"))
-    _in_own_context(lambda: _execute(given, monitor, messages, entry, root))
+    with _environment(local):
+        try:
+            _in_own_context(lambda: _execute(given, monitor, messages, entry, root))
+        except SystemExit as stopped:
+            errors = [text for severity, text in messages.recorded if severity == "error"]
+            said = "\n".join(errors) or f"the program exited with {stopped.code}"
+            raise Failure(said, "mend this and run the command again") from None
     plan = Plan(
         stack=stack,
         project=given.project,
@@ -72,6 +77,22 @@ def run(
     )
     plan.problems = strict.check(monitor.recorded, plan)
     return plan
+
+
+@contextmanager
+def _environment(local: bool) -> Iterator[None]:
+    """Tell the program that nothing may be reached, for the time of the run."""
+    wanted = {"MLFLOW_OFFLINE": "1"} | ({} if local else {"MLFLOW_LOCAL": os.devnull})
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def _in_own_context(work: Callable[[], None]) -> None:

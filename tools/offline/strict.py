@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from tools.offline import sdk
 from tools.offline.plan import Plan, Resource
@@ -156,9 +157,12 @@ def _marked(value: Any) -> Iterator[str]:
 
 
 def _forms(text: str) -> Iterator[str]:
-    """How a secret can be written down: as it is, and in base64."""
+    """How a secret can be written down: as it is, in base64, and the password of an address alone."""
     yield text
     yield base64.b64encode(text.encode()).decode()
+    password = urlsplit(text).password if "://" in text else None
+    if password and len(password) >= _SHORTEST_SECRET:
+        yield password
 
 
 def _opened(value: Any) -> Any:

@@ -1,0 +1,104 @@
+"""Plans of the real program, and the stacks that the tests of this folder go through."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from tools.offline import Mocked, Plan, Preview, run
+
+POSTGRESQL_URL = {"secure": "postgresql://mlflow:planted-pg-password@db.example.com:5432/mlflow"}
+MYSQL_URL = {"secure": "mysql://mlflow:planted-my-password@db.example.com/mlflow"}
+CA_BUNDLE = "-----BEGIN CERTIFICATE-----\nplanted\n-----END CERTIFICATE-----\n"
+
+Settings = Mapping[str, Any]
+
+
+def _store(uri: str, keys: dict[str, str], **more: str) -> Settings:
+    return {
+        "artifacts": {"uri": uri, "credentials": "store", **more},
+        "secrets": {"store": {"keys": {name: {"secure": value} for name, value in keys.items()}}},
+        "server": {"replicas": 2},
+    }
+
+
+_S3_KEYS = {"AWS_ACCESS_KEY_ID": "AKIA-planted-key-id", "AWS_SECRET_ACCESS_KEY": "planted-s3-secret"}
+
+CASES: dict[str, Settings] = {
+    "postgresql": {},
+    "mysql": {"database": {"engine": "mysql"}},
+    "sqlite": {"database": {"engine": "sqlite"}},
+    "postgresql elsewhere": {"database": {"url": POSTGRESQL_URL}},
+    "mysql elsewhere with an authority of its own": {
+        "database": {"engine": "mysql", "url": MYSQL_URL, "caBundle": CA_BUNDLE}
+    },
+    "basic sign-in": {"auth": {"mode": "basic"}},
+    "basic sign-in on sqlite": {"auth": {"mode": "basic"}, "database": {"engine": "sqlite"}},
+    "artifacts on S3": _store("s3://bucket/mlflow", _S3_KEYS, region="eu-west-1"),
+    "artifacts on an S3-compatible store": _store(
+        "s3://bucket", _S3_KEYS, endpoint="https://minio.example.com:9000", caBundle=CA_BUNDLE
+    ),
+    "artifacts on GCS": _store("gs://bucket/mlflow", {"GOOGLE_CREDENTIALS": '{"key": "planted-google-key"}'}),
+    "artifacts on Azure": _store(
+        "wasbs://mlflow@account.blob.core.windows.net/runs", {"AZURE_STORAGE_ACCESS_KEY": "planted-azure-key"}
+    ),
+    "artifacts shared by replicas": {
+        "artifacts": {"volume": {"accessMode": "ReadWriteMany", "size": "50Gi"}},
+        "server": {"replicas": 3},
+    },
+    "no entrance": {"exposure": None},
+    "load balancers": {
+        "cluster": {"loadBalancer": True},
+        "auth": {"mode": "basic"},
+        "exposure": {
+            "internal": {"allow": ["10.0.0.0/8"]},
+            "external": {"host": "mlflow.example.com", "allow": ["203.0.113.0/24"]},
+        },
+    },
+    "everything set": {
+        "namespace": "team-a",
+        "protect": True,
+        "auth": {"mode": "basic", "adminUsername": "root.user", "defaultPermission": "NO_PERMISSIONS"},
+        "logLevel": {"server": "DEBUG", "jobs": "WARNING", "launcher": "ERROR"},
+        "database": {"volume": {"size": "20Gi", "storageClass": "fast"}},
+        "secrets": {"extra": {"tokens": {"API_TOKEN": {"secure": "planted-api-token"}}}},
+        "server": {
+            "workers": 2,
+            "tmpSize": "3Gi",
+            "env": {"TEAM": "a"},
+            "secrets": ["extra"],
+            "resources": {"requests": {"cpu": "500m"}, "limits": {"memory": "3Gi"}},
+        },
+        "exposure": {"nodePort": {"port": 31234, "hosts": ["mlflow.test"]}},
+    },
+}
+"""Name of a way to set up a stack → settings put over ``Pulumi.dev.yaml``."""
+
+
+@functools.cache
+def _planned(stack: str, preview: bool, settings: str) -> Plan:
+    return run(stack, answers=Preview() if preview else Mocked(), overrides=json.loads(settings))
+
+
+def plan(settings: Settings | None = None, *, stack: str = "dev", preview: bool = False) -> Plan:
+    """The plan of the real program for a stack with some settings changed; the same one is made once.
+
+    :param settings: secrets as ``{"secure": <plain text>}``.
+    :param preview: with unknown values; otherwise everything is known and made-up values are marked.
+    """
+    return _planned(stack, preview, json.dumps(settings or {}))
+
+
+def plan_of(case: str, *, preview: bool = False) -> Plan:
+    """The plan of one of the `CASES`."""
+    return plan(CASES[case], preview=preview)
+
+
+@pytest.fixture(params=CASES)
+def case(request: pytest.FixtureRequest) -> str:
+    """Each of the `CASES` in turn."""
+    return request.param
