@@ -42,6 +42,8 @@ def start(state: Path, addresses: Addresses) -> int:
         (state / leftover).unlink(missing_ok=True)
     for log in (state / "log").glob("*.log"):
         log.rename(log.with_suffix(".log.1"))  # one start per file: the cause of a failure is easy to find
+    # cgroups of pods that died with the last node would keep the new kubelet busy for a minute
+    remove_cgroups()
     _make_cgroups()
     output = state / "log" / "node.log"
     with output.open("wb") as log:
@@ -69,12 +71,15 @@ def start(state: Path, addresses: Addresses) -> int:
     return pid
 
 
-def stop(state: Path) -> None:
+def stop(state: Path, *, grace: float = 15) -> None:
     """End the node and with it every process and mount in its namespaces.
 
-    :raises Failure: when it is still there 30 s later.
+    :param grace: seconds for the components to end by themselves; 0 when their data goes anyway.
+    :raises Failure: when it is still there 15 s after it was killed.
     """
-    for number, seconds in ((signal.SIGTERM, 15), (signal.SIGKILL, 15)):
+    for number, seconds in ((signal.SIGTERM, grace), (signal.SIGKILL, 15)):
+        if not seconds:
+            continue
         pid = running(state)
         if pid is None:
             return
@@ -90,8 +95,8 @@ def stop(state: Path) -> None:
 
 
 def inside(pid: int) -> list[str]:
-    """Command prefix that runs what follows inside the node's mounts and network."""
-    return ["nsenter", f"--target={pid}", "--mount", "--net"]
+    """Command prefix that runs what follows inside the node; it ends when the node ends."""
+    return ["nsenter", f"--target={pid}", "--mount", "--net", "--pid"]
 
 
 def kernel_settings() -> dict[str, str]:

@@ -149,6 +149,7 @@ def _restart(record: dict[str, Any]) -> None:
 
 def _start(addresses: Addresses) -> None:
     """Write the configuration, start the node and wait until it can run pods."""
+    since = datetime.now(UTC).replace(microsecond=0)  # Kubernetes' times are whole seconds
     layout = Layout(state(), binaries("kubernetes"), binaries("etcd"))
     archive, images = _own_images()
     for folder in ("etcd", "containerd", "kubelet", "log", "volumes", "config"):
@@ -179,13 +180,39 @@ def _start(addresses: Addresses) -> None:
             "-",
             stdin=addons(addresses, images, resolvers),
         )
-        _until("the node is ready", lambda: _kubectl("wait", "--for=condition=Ready", f"node/{NAME}"), 90)
-        for target in (
-            "kube-system deployment/coredns",
-            "local-path-storage deployment/local-path-provisioner",
-        ):
-            namespace, name = target.split()
-            _kubectl("-n", namespace, "rollout", "status", name, "--timeout=120s", timeout=130)
+        _until("DNS and volumes are ready", lambda: _check_ready(since), 180)
+
+
+def _check_ready(since: datetime) -> None:
+    """:raises Failure: while node, DNS or volumes are not ready, or were so only before ``since``."""
+    missing = not_ready(
+        json.loads(_kubectl("get", "nodes,pods", "--all-namespaces", "-o", "json"))["items"], since
+    )
+    if missing:
+        raise Failure(f"waiting for {', '.join(missing)}")
+
+
+def not_ready(items: list[dict[str, Any]], since: datetime) -> list[str]:
+    """What is missing for a usable cluster.
+
+    :param items: all nodes and pods.
+    :param since: what was reported before this time was reported by an earlier run of the node.
+    """
+
+    def fresh(time: str | None) -> bool:
+        return time is not None and datetime.fromisoformat(time) >= since
+
+    missing = {f"node {NAME}", "coredns", "local-path-provisioner"}
+    for item in items:
+        conditions = {entry["type"]: entry for entry in item["status"].get("conditions", [])}
+        ready = conditions.get("Ready", {})
+        if item["kind"] == "Node" and ready.get("status") == "True" and fresh(ready["lastHeartbeatTime"]):
+            missing.discard(f"node {item['metadata']['name']}")
+        elif item["kind"] == "Pod" and ready.get("status") == "True":
+            states = [container["state"] for container in item["status"]["containerStatuses"]]
+            if all(fresh(entry.get("running", {}).get("startedAt")) for entry in states):
+                missing.discard(item["metadata"]["name"].rsplit("-", 2)[0])
+    return sorted(missing)
 
 
 def addons(addresses: Addresses, images: dict[str, str], resolvers: list[str]) -> str:
@@ -238,7 +265,7 @@ def _remove() -> None:
     """End the node, give back what it took and check that nothing is left."""
     record = _record("cluster.json") or _record("unfinished.json") or {}
     addresses = Addresses(record.get("range", network.DEFAULT_RANGE))
-    process.stop(state())
+    process.stop(state(), grace=0)
     if shutil.which("iptables"):
         network.disconnect(addresses)
     process.remove_cgroups()
