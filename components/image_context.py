@@ -109,7 +109,7 @@ def context_files(folder: Path) -> Iterator[Path]:
 
 
 def root_hash(root: DebianRoot) -> str:
-    """SHA-256 (hex) of what a Debian root is made of; the packages' versions are the mirror's at that time."""
+    """SHA-256 (hex) of a Debian root's definition; the packages' versions are the mirror's at that time."""
     return _hash_of(asdict(root))
 
 

@@ -131,8 +131,8 @@ MYSQL = ThirdPartyImage(
     data_path="/var/lib/mysql",
     contract=(
         "UID and GID 999; volume at /var/lib/mysql, database there or in --datadir (a folder of the volume)",
-        "MYSQL_ROOT_PASSWORD, MYSQL_DATABASE, MYSQL_USER, MYSQL_PASSWORD, each also as *_FILE; MYSQL_ROOT_HOST",
-        "MYSQL_ALLOW_EMPTY_PASSWORD, MYSQL_RANDOM_ROOT_PASSWORD",
+        "MYSQL_ROOT_PASSWORD, MYSQL_DATABASE, MYSQL_USER, MYSQL_PASSWORD, each also as *_FILE",
+        "MYSQL_ROOT_HOST, MYSQL_ALLOW_EMPTY_PASSWORD, MYSQL_RANDOM_ROOT_PASSWORD",
         "arguments are handed to mysqld; another command is run as it is; /etc/my.cnf",
         "an empty root password is refused while there is no database; later starts need no variables",
         "read-only root with /tmp and /var/run/mysqld writable; SIGTERM stops it cleanly",

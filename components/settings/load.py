@@ -41,10 +41,10 @@ def configured(namespace: str) -> tuple[dict[str, Any], set[str]]:
     prefix = f"{namespace}:"
     mine = {key.removeprefix(prefix): value for key, value in everything.items() if key.startswith(prefix)}
     secret_keys = {name for name in mine if runtime_config.is_config_secret(prefix + name)}
-    return {name: _decode(value) for name, value in mine.items()}, secret_keys
+    return {name: decode(value) for name, value in mine.items()}, secret_keys
 
 
-def _decode(value: Any) -> Any:
+def decode(value: Any) -> Any:
     """Objects and lists arrive as JSON text, everything else as the text itself."""
     if isinstance(value, str) and value[:1] in ("{", "["):
         try:

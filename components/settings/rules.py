@@ -17,7 +17,7 @@ from .cluster import DevCluster, Images
 from .database import Database, Place
 from .errors import Problem
 from .exposure import Exposure
-from .server import Auth, AuthMode, Server
+from .server import JOBS_USER, Auth, AuthMode, Server
 from .stack import Cloud, Groups, place_of
 
 Rule = Callable[..., Iterator[Problem]]
@@ -202,6 +202,14 @@ def reserved_secrets(secrets: Groups) -> Iterator[Problem]:
             for key in secret:
                 if (instead := reserved.instead_of(key)) is not None:
                     yield Problem(f"mlflow:secrets.{group}.{name}.{key}", f"is set by the program; {instead}")
+
+
+@rule
+def admin_is_not_the_jobs_user(auth: Auth) -> Iterator[Problem]:
+    if auth.admin_username == JOBS_USER:
+        yield Problem(
+            "mlflow:auth.adminUsername", f"{JOBS_USER} is the user that jobs sign in as; choose another"
+        )
 
 
 @rule

@@ -48,6 +48,10 @@ class Server(Model):
     """Secret groups whose values become environment variables of the server."""
 
 
+JOBS_USER = "jobs"
+"""The user that jobs sign in as; it may read everything and owns what it makes."""
+
+
 class AuthMode(StrEnum):
     """How people sign in."""
 

@@ -10,7 +10,7 @@ import pulumi_random as random
 
 from ..contracts import ArtifactStore, Database, FileFromText, Text
 from ..settings import Stack
-from ..settings.server import Auth, AuthMode
+from ..settings.server import JOBS_USER, Auth, AuthMode
 from .labels import labels
 from .pods import TMP, Mounts, mount_texts
 
@@ -22,7 +22,6 @@ AUTH_CACHE_SECONDS = 60
 """How long a checked password is trusted: 314 requests a second instead of 11 (mlflow.md §2). A password
 changed through another replica is accepted this long."""
 UVICORN = "--no-access-log --timeout-graceful-shutdown 30"
-JOBS_USER = "jobs"
 KEY_LENGTH = 48
 PASSWORD_LENGTH = 24
 

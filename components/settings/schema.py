@@ -1,0 +1,112 @@
+"""The settings as a JSON schema for editors, and as a page for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import Enum
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from .base import Secret
+from .load import NAMESPACE
+from .stack import Stack
+
+SCHEMA = "https://json-schema.org/draft/2020-12/schema"
+
+
+def stack_schema() -> dict[str, Any]:
+    """JSON schema of a ``Pulumi.<stack>.yaml``; keys of other providers (``aws:region``) pass."""
+    settings = Stack.model_json_schema(by_alias=True)
+    definitions = settings.pop("$defs")
+    return {
+        "$schema": SCHEMA,
+        "title": "A stack of MLflow on Kubernetes",
+        "type": "object",
+        "properties": {
+            "config": {
+                "type": "object",
+                "properties": {f"{NAMESPACE}:{key}": value for key, value in settings["properties"].items()},
+                "required": [f"{NAMESPACE}:{key}" for key in settings.get("required", [])],
+                # A misspelt key of ours is refused; other namespaces belong to their providers.
+                "patternProperties": {f"^(?!{NAMESPACE}:).+:.+$": {}},
+                "additionalProperties": False,
+            }
+        },
+        "$defs": definitions,
+    }
+
+
+def settings_page() -> str:
+    """docs/settings.md: a table per section."""
+    lines = [
+        "# Settings",
+        "",
+        "Every key of a `Pulumi.<stack>.yaml`, generated from `components/settings` by `make docs`.",
+        "Unknown keys and wrong values are refused before anything is created, all at once.",
+        "",
+    ]
+    for title, intro, model, prefix in _sections(Stack, f"{NAMESPACE}:"):
+        lines += [f"## {title}", "", intro, "", "| key | type | default | what it is |", "|---|---|---|---|"]
+        lines += [_row(prefix, name, field) for name, field in model.model_fields.items()]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _sections(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, str, type[BaseModel], str]]:
+    title = prefix.rstrip(".") if prefix.endswith(".") else "The stack"
+    intro = " ".join((model.__doc__ or "").split())
+    yield f"`{title}`" if title != "The stack" else title, intro, model, prefix
+    for name, field in model.model_fields.items():
+        inner = _model_in(field.annotation)
+        if inner is not None:
+            yield from _sections(inner, f"{prefix}{field.alias or name}.")
+
+
+def _row(prefix: str, name: str, field: FieldInfo) -> str:
+    text = " ".join((field.description or "").split()).replace("|", "\\|")
+    return f"| `{prefix}{field.alias or name}` | {_type(field.annotation)} | {_default(field)} | {text} |"
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "**required**"
+    value = field.get_default()
+    if isinstance(value, BaseModel):
+        return ""
+    if isinstance(value, Enum):
+        value = value.value
+    return "" if value in (None, {}, []) else f"`{str(value).lower() if isinstance(value, bool) else value}`"
+
+
+def _type(kind: Any) -> str:
+    kind = _without_none(kind)
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin is dict:
+        return f"map of {_type(arguments[1])}"
+    if origin is list:
+        return f"list of {_type(arguments[0])}"
+    if origin is not None and arguments:
+        return _type(arguments[0])
+    if kind is Secret:
+        return "secret"
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return ", ".join(f"`{member.value}`" for member in kind)
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return "section"
+    return {"str": "text", "int": "number", "bool": "true or false"}.get(
+        getattr(kind, "__name__", ""), "text"
+    )
+
+
+def _model_in(kind: Any) -> type[BaseModel] | None:
+    kind = _without_none(kind)
+    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+
+
+def _without_none(kind: Any) -> Any:
+    if get_origin(kind) in (Union, UnionType):
+        return next(argument for argument in get_args(kind) if argument is not type(None))
+    return kind

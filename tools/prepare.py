@@ -1,0 +1,66 @@
+"""What a stack needs before the engine runs: on dev a cluster and its images; a cloud brings both itself."""
+
+from __future__ import annotations
+
+import argparse
+
+from components.settings import Cloud, SettingsError, Stack
+from components.settings.load import NAMESPACE, decode, parse
+from tools import images
+from tools.cluster import __main__ as cluster
+from tools.common import ROOT, Failure, cli
+from tools.offline import config
+
+PREFIX = f"{NAMESPACE}:"
+
+
+def settings_of(stack: str) -> Stack:
+    """The checked settings of a stack, read without the engine; secrets read ``[secret]``.
+
+    :raises Failure: with every mistake in the stack file.
+    """
+    given = config.load(ROOT, stack, local=True)
+    mine = {
+        key.removeprefix(PREFIX): decode(value)
+        for key, value in given.values.items()
+        if key.startswith(PREFIX)
+    }
+    secret = {key.removeprefix(PREFIX) for key in given.secret_keys}
+    try:
+        return parse(mine, secret_keys=secret, stack=stack)
+    except SettingsError as error:
+        raise Failure(str(error), "mend the stack file; docs/settings.md lists every key") from None
+
+
+def main(argv: list[str]) -> int:
+    """``python -m tools.prepare [--stack S] [--only cluster|images]``."""
+    parser = argparse.ArgumentParser(prog="python -m tools.prepare", description=__doc__)
+    parser.add_argument("--stack", default="dev")
+    parser.add_argument("--only", choices=["cluster", "images"])
+    options = parser.parse_args(argv)
+    settings = settings_of(options.stack)
+    if settings.cloud is not Cloud.DEV:
+        return 0
+    if options.only != "images":
+        cluster.main(["up", *_cluster_options(settings)])
+    if options.only != "cluster":
+        images.main(["--stack", options.stack])
+    return 0
+
+
+def _cluster_options(settings: Stack) -> list[str]:
+    chosen = settings.cluster
+    if chosen.context is None:
+        return []
+    options = ["--context", chosen.context]
+    if chosen.kubeconfig:
+        options += ["--kubeconfig", chosen.kubeconfig]
+    if chosen.loader:
+        options += ["--loader", chosen.loader]
+    if settings.images.registry or (settings.images.server and settings.images.job):
+        options.append("--registry")
+    return options
+
+
+if __name__ == "__main__":
+    cli(main)
