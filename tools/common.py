@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 
 PRODUCT = "mlflow-on-kubernetes"
 ROOT = Path(__file__).resolve().parent.parent
@@ -107,9 +108,9 @@ def cli(main: Callable[[list[str]], int]) -> None:
     try:
         code = main(sys.argv[1:])
     except Failure as failure:
-        console.print(f"[bold red]Error:[/] {failure}", markup=True)
+        console.print(f"[bold red]Error:[/] {escape(str(failure))}")
         if failure.hint:
-            console.print(f"[bold]What to do:[/] {failure.hint}")
+            console.print(f"[bold]What to do:[/] {escape(failure.hint)}")
         code = 1
     except KeyboardInterrupt:
         console.print("[yellow]Interrupted.[/]")
