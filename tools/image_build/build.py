@@ -18,7 +18,7 @@ from components.third_party import PYTHON, THIRD_PARTY, DebianRoot
 from tools.cluster.packages import PACKAGES, agree, install_packages, missing_packages
 from tools.common import Failure, cache_dir, console, step
 from tools.image_build.debian_root import make_root, root_file
-from tools.image_build.engines import BuildEngine, Buildah
+from tools.image_build.engines import Buildah, BuildEngine
 from tools.image_build.host import build_secrets
 
 KEPT = 3

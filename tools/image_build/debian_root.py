@@ -1,4 +1,4 @@
-"""Root file systems of Debian packages: the bases of substitutes, and of own images where no base can be pulled."""
+"""Root file systems of Debian packages: the bases of substitutes, and of own images that can pull no base."""
 
 from __future__ import annotations
 
