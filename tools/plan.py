@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from tools.common import ROOT, Failure, cli, console, step
+from tools.common import ROOT, cli, console, step
 from tools.offline import Answers, Plan, Resource, run
 from tools.offline.wire import plain
 
@@ -44,13 +44,7 @@ def offline(stack: str, answers: Answers | None = None, root: Path = ROOT) -> Pl
 
     :raises Failure: when the program refuses its settings, with every mistake in it.
     """
-    try:
-        return run(stack, answers=answers, local=True, root=root)
-    except Exception as error:
-        # The program's own refusals are for people; anything else is a fault and keeps its traceback.
-        if type(error).__name__ in ("SettingsError", "RunError", "BlockingLookupError"):
-            raise Failure(escape(str(error)), "mend this and run the command again") from None
-        raise
+    return run(stack, answers=answers, local=True, root=root)
 
 
 def report(plan: Plan) -> int:

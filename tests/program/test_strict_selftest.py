@@ -253,8 +253,9 @@ def test_a_blocking_lookup_fails_and_names_the_call() -> None:
     def program() -> None:
         pulumi.runtime.invoke("aws:index/getRegion:getRegion", {})
 
-    with pytest.raises(BlockingLookupError, match=r"aws:index/getRegion:getRegion.*ends in _output"):
+    with pytest.raises(BlockingLookupError, match="aws:index/getRegion:getRegion") as refused:
         sample(program, preview=True)
+    assert "ends in _output" in refused.value.hint
 
 
 def test_a_lookup_stays_unknown_in_a_plan() -> None:

@@ -34,6 +34,8 @@ from tools.offline.plan import Plan, creation_order
 TIMEOUT = 120.0
 """Seconds after which a run is given up.  It takes well under a second; only a hang reaches this."""
 
+REMEDY = "mend this and run the command again"
+
 _offline: contextvars.ContextVar[bool] = contextvars.ContextVar("offline", default=False)
 
 
@@ -62,10 +64,11 @@ def run(
     with _environment(local):
         try:
             _in_own_context(lambda: _execute(given, monitor, messages, entry, root))
+        except pulumi.RunError as error:  # how a program stops with words for people
+            raise Failure(str(error), REMEDY) from None
         except SystemExit as stopped:
             errors = [text for severity, text in messages.recorded if severity == "error"]
-            said = "\n".join(errors) or f"the program exited with {stopped.code}"
-            raise Failure(said, "mend this and run the command again") from None
+            raise Failure("\n".join(errors) or f"the program exited with {stopped.code}", REMEDY) from None
     plan = Plan(
         stack=stack,
         project=given.project,
@@ -182,12 +185,11 @@ def _refusing(original: Callable[..., Any]) -> Callable[..., Any]:
     return refuse
 
 
-class BlockingLookupError(pulumi.RunError):
+class BlockingLookupError(Failure):
     """The program asked a provider and waited for the answer."""
 
     def __init__(self, token: str) -> None:
-        function = token.rpartition(":")[2]
         super().__init__(
-            f"the look-up {token} waits for its answer, which no plan can know: "
-            f"call the form of {function} that ends in _output"
+            f"the look-up {token} waits for its answer, which no plan can know",
+            f"in the program, call the form of {token.rpartition(':')[2]} that ends in _output",
         )
