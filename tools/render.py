@@ -70,8 +70,17 @@ def manifest(resource: Resource, providers: dict[str, Resource], *, show_secrets
     kept = {key: value for key, value in annotations.items() if not key.startswith("pulumi.com/")}
     if kept:
         metadata["annotations"] = kept
-    head = {"apiVersion": content.pop("apiVersion"), "kind": content.pop("kind"), "metadata": metadata}
-    return head | content
+    return _ordered(content | {"metadata": metadata})
+
+
+def _ordered(value: Any) -> Any:
+    """What says which thing this is comes first, the rest by name: so people write manifests."""
+    if isinstance(value, list):
+        return [_ordered(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    first = [key for key in ("apiVersion", "kind", "metadata", "name", "namespace", "image") if key in value]
+    return {key: _ordered(value[key]) for key in [*first, *sorted(value.keys() - first)]}
 
 
 def write(folder: Path, rendered: list[Manifest], *, private: bool) -> None:

@@ -45,7 +45,8 @@ def decode(value: Any) -> Any:
     if isinstance(value, struct_pb2.ListValue):
         return [decode(item) for item in value.values]
     if isinstance(value, struct_pb2.Struct):
-        fields = {key: decode(item) for key, item in value.fields.items()}
+        # A protobuf map has no order of its own; sorted, two runs read the same.
+        fields = {key: decode(value.fields[key]) for key in sorted(value.fields)}
         if fields.get(SIGNATURE) == SECRET_SIGNATURE:
             return Secret(fields.get("value"))
         return fields
