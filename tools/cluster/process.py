@@ -116,6 +116,11 @@ def restore_kernel_settings(before: dict[str, str]) -> None:
 def _make_cgroups() -> None:
     """One cgroup for the node: in each controller's tree on cgroup v1, in the only tree on v2."""
     for parent in _cgroup_trees():
+        switch = parent / "cgroup.subtree_control"
+        if switch.exists():  # v2: the kubelet wants every controller there is; they stay switched on
+            for controller in (parent / "cgroup.controllers").read_text().split():
+                with contextlib.suppress(OSError):
+                    switch.write_text(f"+{controller}")
         (parent / NAME).mkdir(exist_ok=True)
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
 import json
 import os
 import platform
@@ -18,19 +17,19 @@ import urllib.request
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from string import Template
 from typing import Any
 
-from tools.cluster import NAME, network, process
+from rich.markup import escape
+
+from tools.cluster import NAME, addons, network, process
 from tools.cluster.binaries import KUBERNETES, binaries, unbuilt
 from tools.cluster.certificates import make_certificates
 from tools.cluster.components import Layout, kubeconfig, write_configuration
 from tools.cluster.network import Addresses
 from tools.cluster.packages import PACKAGES, agree, install_packages, missing_packages
-from tools.cluster.scratch_images import ScratchImage, write_archive
-from tools.common import Failure, cache_dir, console, run, state_dir, step
+from tools.common import Failure, console, run, state_dir, step
 
-_MODULES = ("pause", "etcd", "local-path-provisioner", "coredns", "kubernetes")
+_MODULES = (*addons.MODULES, "etcd", "kubernetes")
 _NODE_FOLDERS = (Path("/var/lib/cni"), Path("/var/lib/kubelet"))
 _WAYS = (
     "start a Docker engine (kind is used then), or name a cluster you have: set its context in the stack; "
@@ -133,7 +132,7 @@ def _create() -> dict[str, Any]:
 
 def _restart(record: dict[str, Any]) -> None:
     """Start a cluster that stopped or hangs again, with its data; build it anew when that fails."""
-    console.print(f"[yellow]The cluster is there but does not answer: {_why_stopped()}[/]")
+    console.print(f"[yellow]The cluster is there but does not answer:[/] {escape(_why_stopped())}")
     addresses = Addresses(record["range"])
     process.stop(state())
     network.disconnect(addresses)
@@ -141,7 +140,7 @@ def _restart(record: dict[str, Any]) -> None:
     try:
         _start(addresses)
     except Failure as failure:
-        console.print(f"[bold red]It does not start with its data ({failure}).[/]")
+        console.print(f"[bold red]It does not start with its data:[/] {escape(str(failure))}")
         console.print("[bold red]Building it anew: the volumes and images in it are lost.[/]")
         _remove()
         record.update(_create())
@@ -151,7 +150,7 @@ def _start(addresses: Addresses) -> None:
     """Write the configuration, start the node and wait until it can run pods."""
     since = datetime.now(UTC).replace(microsecond=0)  # Kubernetes' times are whole seconds
     layout = Layout(state(), binaries("kubernetes"), binaries("etcd"))
-    archive, images = _own_images()
+    archive, images = addons.own_images()
     for folder in ("etcd", "containerd", "kubelet", "log", "volumes", "config"):
         (state() / folder).mkdir(mode=0o711, exist_ok=True)
     for folder in _NODE_FOLDERS:
@@ -171,6 +170,7 @@ def _start(addresses: Addresses) -> None:
         _until("the API server answers", lambda: _kubectl("get", "--raw=/readyz"), 90)
     with step("Loading the cluster's own images"):
         import_archive(archive, pid)
+    manifests = addons.manifests(addresses, images, state() / "volumes", forward=bool(resolvers))
     with step("Waiting until node, DNS and volumes are ready"):
         _kubectl(
             "apply",
@@ -178,48 +178,18 @@ def _start(addresses: Addresses) -> None:
             "--force-conflicts",
             "-f",
             "-",
-            stdin=addons(addresses, images, resolvers),
+            stdin=manifests,
         )
         _until("DNS and volumes are ready", lambda: _check_ready(since), 180)
 
 
 def _check_ready(since: datetime) -> None:
     """:raises Failure: while node, DNS or volumes are not ready, or were so only before ``since``."""
-    missing = not_ready(
+    missing = addons.not_ready(
         json.loads(_kubectl("get", "nodes,pods", "--all-namespaces", "-o", "json"))["items"], since
     )
     if missing:
         raise Failure(f"waiting for {', '.join(missing)}")
-
-
-def not_ready(items: list[dict[str, Any]], since: datetime) -> list[str]:
-    """What is missing for a usable cluster.
-
-    :param items: all nodes and pods.
-    :param since: what was reported before this time was reported by an earlier run of the node.
-    """
-
-    def fresh(time: str | None) -> bool:
-        return time is not None and datetime.fromisoformat(time) >= since
-
-    missing = {f"node {NAME}", "coredns", "local-path-provisioner"}
-    for item in items:
-        conditions = {entry["type"]: entry for entry in item["status"].get("conditions", [])}
-        ready = conditions.get("Ready", {})
-        if item["kind"] == "Node" and ready.get("status") == "True" and fresh(ready["lastHeartbeatTime"]):
-            missing.discard(f"node {item['metadata']['name']}")
-        elif item["kind"] == "Pod" and ready.get("status") == "True":
-            states = [container["state"] for container in item["status"]["containerStatuses"]]
-            if all(fresh(entry.get("running", {}).get("startedAt")) for entry in states):
-                missing.discard(item["metadata"]["name"].rsplit("-", 2)[0])
-    return sorted(missing)
-
-
-def addons(addresses: Addresses, images: dict[str, str], resolvers: list[str]) -> str:
-    """Manifests of DNS and dynamic volumes, filled in."""
-    words = {**images, "DNS": addresses.dns, "VOLUMES": str(state() / "volumes")}
-    words["FORWARD"] = "forward . /etc/resolv.conf" if resolvers else ""
-    return Template(Path(__file__).with_name("addons.yaml").read_text()).substitute(words)
 
 
 def import_archive(path: Path, pid: int | None = None) -> None:
@@ -233,41 +203,12 @@ def import_archive(path: Path, pid: int | None = None) -> None:
     )
 
 
-def _own_images() -> tuple[Path, dict[str, str]]:
-    """The archive of the cluster's own images, and the reference of each under its name in addons.yaml."""
-    prefix = "localhost/mlflow-dev"
-    key = hashlib.sha256(" ".join(binaries(name).name for name in _MODULES[:4]).encode()).hexdigest()[:12]
-    names = {
-        word: f"{prefix}/{word.lower()}:{key}" for word in ("PAUSE", "COREDNS", "PROVISIONER", "BUSYBOX")
-    }
-    path = cache_dir() / "images" / f"cluster-{key}.tar"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        pause, coredns = binaries("pause") / "pause", binaries("coredns") / "coredns"
-        provisioner, busybox = (
-            binaries("local-path-provisioner") / "local-path-provisioner",
-            Path("/bin/busybox"),
-        )
-        shell = {f"/bin/{command}": busybox for command in ("sh", "mkdir", "rm", "busybox")}
-        images = [
-            ScratchImage(names["PAUSE"], {"/bin/pause": pause}, ("/bin/pause",)),
-            ScratchImage(names["COREDNS"], {"/bin/coredns": coredns}, ("/bin/coredns",)),
-            ScratchImage(names["PROVISIONER"], {"/bin/provisioner": provisioner}, ("/bin/provisioner",)),
-            ScratchImage(names["BUSYBOX"], shell, ("/bin/sh",)),
-        ]
-        unfinished = path.with_suffix(".unfinished")
-        write_archive(unfinished, images)
-        unfinished.rename(path)
-    return path, names
-
-
 def _remove() -> None:
     """End the node, give back what it took and check that nothing is left."""
     record = _record("cluster.json") or _record("unfinished.json") or {}
     addresses = Addresses(record.get("range", network.DEFAULT_RANGE))
     process.stop(state(), grace=0)
-    if shutil.which("iptables"):
-        network.disconnect(addresses)
+    network.disconnect(addresses)
     process.remove_cgroups()
     process.restore_kernel_settings(record.get("kernel", {}))
     for folder in record.get("folders", []):
