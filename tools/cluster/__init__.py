@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import Any
 
 from tools.common import LOCAL, Failure, run
 
 INFO = LOCAL / "cluster.json"
 KUBECONFIG = LOCAL / "kubeconfig"
-NAME = "mlflow-dev"
-"""Name of the node, of the kubeconfig context, of the kind cluster and of the cgroup."""
+NAME = os.environ.get("CLUSTER_NAME") or "mlflow-dev"
+"""Name of the node, its kubeconfig context, network link, firewall rules and cgroup, and of the kind cluster.
+
+``CLUSTER_NAME`` sets it (at most 14 characters): the lifecycle test makes a second cluster beside the first.
+"""
 
 
 def info() -> dict[str, Any]:
