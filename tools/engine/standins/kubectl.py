@@ -21,6 +21,7 @@ Object = dict[str, Any]
 
 FIELD_MANAGER = "pulumi-kubernetes"
 REQUEST_LIMIT = "60s"  # one answer of the API server
+WATCH_LASTS = "60s"  # so that none outlives a plugin that was killed by much
 CALL_LIMIT = 90  # seconds for a whole kubectl call that does not wait for anything
 
 
@@ -164,6 +165,7 @@ class Kubectl:
         A watch that the server ends is followed by a new one, which starts with the present state.
         """
         words = ["get", kind, *selector, "--watch", "--output-watch-events", "-o", "json"]
+        words.append(f"--request-timeout={WATCH_LASTS}")
         if namespace:
             words += ["--namespace", namespace]
         events: queue.Queue[Object] = queue.Queue()
@@ -180,7 +182,7 @@ class Kubectl:
                     text=True,
                 )
                 running[:] = [process]
-                for event in _documents(process):
+                for event in _events(process):
                     events.put(event)
                 stop.wait(1)
 
@@ -194,13 +196,9 @@ class Kubectl:
                 process.kill()
 
 
-def _documents(process: subprocess.Popen[str]) -> Iterator[Object]:
-    """JSON documents from a running kubectl, as they come."""
+def _events(process: subprocess.Popen[str]) -> Iterator[Object]:
+    """Watch events from a running kubectl, which writes one on each line."""
     assert process.stdout is not None
-    lines: list[str] = []
     for line in process.stdout:
-        lines.append(line)
-        if line == "}\n":  # kubectl indents: a brace in the first column ends a document
-            yield json.loads("".join(lines))
-            lines = []
+        yield json.loads(line)
     process.wait()

@@ -18,6 +18,7 @@ DEFAULT_LIMIT = 600.0
 """Seconds, as with the official provider; pulumi.com/timeoutSeconds and customTimeouts change it."""
 
 LOG_LINES = 15
+LOOK_EVERY = 10.0  # seconds between looks at why no pod is made
 SKIP, FOR, SECONDS = "pulumi.com/skipAwait", "pulumi.com/waitFor", "pulumi.com/timeoutSeconds"
 
 Report = Callable[[str], None]
@@ -54,6 +55,7 @@ class Waiter:
         self.pods: dict[str, Object] = {}
         self.since: dict[tuple[str, str], float] = {}
         self.said = ""
+        self.next_look = time.monotonic() + LOOK_EVERY
 
     def wait(self) -> Object:
         """Return the object once it is ready.
@@ -122,6 +124,18 @@ class Waiter:
             elif event["type"] == "DELETED":
                 self.pods.pop(event["object"]["metadata"]["uid"], None)
         self._check_pods()
+        self._check_refused()
+
+    def _check_refused(self) -> None:
+        """Give up when pods are not even made: a quota, Pod Security or a webhook refuses them."""
+        if self.pods or time.monotonic() < self.next_look or not self._pod_selector():
+            return
+        self.next_look = time.monotonic() + LOOK_EVERY
+        failure = ready.condition(self.live, "ReplicaFailure").get("message")
+        if failure is None and self.live["kind"] != "Deployment":
+            failure = next((text for text in self._events(self.name) if "FailedCreate" in text), None)
+        if failure:
+            raise NotReadyError(f"its pods are refused: {failure.strip()}")
 
     def _check_pods(self) -> None:
         """Give up on a pod that has been stuck for longer than its kind of trouble may last."""
@@ -220,16 +234,18 @@ class Waiter:
         return self._warnings(name)
 
     def _warnings(self, name: str | None = None) -> str:
-        words = ["events", "--namespace", self.namespace or "default", "--field-selector"]
         names = [name] if name else [self.name, *(obj["metadata"]["name"] for obj in self.pods.values())]
-        lines: list[str] = []
-        for each in names[:3]:
-            try:
-                found = self.kubectl.list(*words, f"type=Warning,involvedObject.name={each}")
-            except ProviderError:
-                continue
-            lines += [f"  {event.get('reason')}: {event.get('message')}" for event in found[-3:]]
+        lines = [line for each in names[:3] for line in self._events(each)]
         return "\nlatest warnings:\n" + "\n".join(lines) if lines else ""
+
+    def _events(self, name: str) -> list[str]:
+        selector = f"type=Warning,involvedObject.name={name}"
+        words = ["events", "--namespace", self.namespace or "default", "--field-selector", selector]
+        try:
+            found = self.kubectl.list(*words)
+        except ProviderError:
+            return []
+        return [f"  {event.get('reason')}: {event.get('message')}" for event in found[-3:]]
 
     # -- the other kinds ---------------------------------------------------
 
