@@ -40,24 +40,25 @@ text() {
     printf "'%s'" "$(printf %s "$1" | sed "s/\\\\/\\\\\\\\/g; s/'/''/g")"
 }
 
-# The statements of a new database, one per line, for mysqld's --init-file.
+# The statements of a new database, one per line, for mysqld's --init-file. Not by echo: it may read
+# backslashes in a password as escapes.
 first_statements() {
     root=$(text "$root_password")
-    echo "ALTER USER 'root'@'localhost' IDENTIFIED BY $root;"
+    printf '%s\n' "ALTER USER 'root'@'localhost' IDENTIFIED BY $root;"
     host=${MYSQL_ROOT_HOST-%}
     if [ -n "$host" ] && [ "$host" != localhost ]; then
-        echo "CREATE USER 'root'@$(text "$host") IDENTIFIED BY $root;"
-        echo "GRANT ALL ON *.* TO 'root'@$(text "$host") WITH GRANT OPTION;"
+        printf '%s\n' "CREATE USER 'root'@$(text "$host") IDENTIFIED BY $root;"
+        printf '%s\n' "GRANT ALL ON *.* TO 'root'@$(text "$host") WITH GRANT OPTION;"
     fi
     name=$(printf %s "$database" | sed 's/`/``/g')
     if [ -n "$database" ]; then
-        echo "CREATE DATABASE \`$name\`;"
+        printf '%s\n' "CREATE DATABASE \`$name\`;"
     fi
     if [ -n "$user" ]; then
-        echo "CREATE USER $(text "$user")@'%' IDENTIFIED BY $(text "$password");"
+        printf '%s\n' "CREATE USER $(text "$user")@'%' IDENTIFIED BY $(text "$password");"
         # In GRANT, _ and % in a database's name are wildcards.
         pattern=$(printf %s "$name" | sed 's/[_%\\]/\\&/g')
-        [ -z "$database" ] || echo "GRANT ALL ON \`$pattern\`.* TO $(text "$user")@'%';"
+        [ -z "$database" ] || printf '%s\n' "GRANT ALL ON \`$pattern\`.* TO $(text "$user")@'%';"
     fi
 }
 
