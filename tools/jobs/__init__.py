@@ -1,0 +1,1 @@
+"""Running an MLproject in a pod or on this machine."""

@@ -1,0 +1,80 @@
+"""`make logs`: the log of the server, its database or a job; of the container before it where one crashed."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+from typing import Any
+
+from rich.markup import escape
+
+from tools.common import Failure, cli, console
+from tools.deployed import Deployed, find
+
+PARTS = ("server", "database", "migration")
+
+
+def main(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--stack", default="dev", help="stack name (default: dev)")
+    parser.add_argument("--part", choices=PARTS, default="server", help="default: %(default)s")
+    parser.add_argument("--job", metavar="NAME", help="a Job instead, as `make status` names it")
+    parser.add_argument("--follow", action="store_true", help="stay and show new lines")
+    parser.add_argument("--tail", type=int, default=200, help="lines per container (default: %(default)s)")
+    args = parser.parse_args(argv)
+    deployed = find(args.stack)
+    pods = _pods(deployed, args.job, args.part)
+    for pod in pods:
+        if crashed := _crash(pod):
+            name = pod["metadata"]["name"]
+            console.print(f"[yellow]{name} crashed ({escape(crashed)}); the log of the container before:[/]")
+            _show(deployed, name, "--previous", f"--tail={args.tail}")
+            console.print(f"[yellow]… and of {name} now:[/]")
+        if not args.follow:
+            if len(pods) > 1:
+                console.print(f"[bold]{pod['metadata']['name']}[/]")
+            _show(deployed, pod["metadata"]["name"], f"--tail={args.tail}")
+    if args.follow:
+        selector = _selector(args.job, args.part)
+        words = ["--follow", f"--tail={args.tail}", "--selector", selector, "--max-log-requests=50"]
+        _show(deployed, *words, *(["--prefix"] if len(pods) > 1 else []))
+    return 0
+
+
+def _selector(job: str | None, part: str) -> str:
+    if job:
+        return f"batch.kubernetes.io/job-name={job}"
+    return f"app.kubernetes.io/name=mlflow,app.kubernetes.io/component={part}"
+
+
+def _pods(deployed: Deployed, job: str | None, part: str) -> list[dict[str, Any]]:
+    """Pods, oldest first.
+
+    :raises Failure: when there is none, with those that there are.
+    """
+    pods = deployed.objects("pods", "--selector", _selector(job, part))
+    if not pods:
+        jobs = [each["metadata"]["name"] for each in deployed.objects("jobs")]
+        known = ", ".join(sorted(jobs)) or "none"
+        what = f"Job {job}" if job else part
+        raise Failure(f"{what} has no pod in namespace {deployed.namespace}", f"Jobs there are: {known}")
+    return sorted(pods, key=lambda pod: pod["metadata"]["creationTimestamp"])
+
+
+def _crash(pod: dict[str, Any]) -> str | None:
+    """How the container before the present one ended; None where there was none, or all is well again."""
+    for status in pod["status"].get("containerStatuses", []):
+        ended = status.get("lastState", {}).get("terminated")
+        if ended and not status.get("ready"):
+            return f"{ended.get('reason')}, exit code {ended.get('exitCode')}"
+    return None
+
+
+def _show(deployed: Deployed, *words: str) -> None:
+    done = subprocess.run(deployed.command("logs", *words), check=False)
+    if done.returncode:
+        raise Failure(f"kubectl logs exited {done.returncode}", "see above; what is up: make status")
+
+
+if __name__ == "__main__":
+    cli(main)
