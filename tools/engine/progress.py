@@ -31,6 +31,7 @@ SIGNS = {
 }  # fmt: skip
 
 HINTS = (
+    (r"mistakes? in Pulumi\.", "correct the settings named above; every key is in docs/settings.md"),
     (r"incorrect passphrase|passphrase must be set|unable to .*decrypt",
      "the passphrase is not the one that this stack was made with: set PULUMI_CONFIG_PASSPHRASE_FILE, "
      "or restore .local/passphrase"),
@@ -129,8 +130,9 @@ class Progress:
         if not text or event.severity == "debug":
             return
         if event.severity == "error":
+            new = not any(said in text for said in self.errors)  # the engine says some things twice
             self.errors.append(text)
-            if not re.fullmatch(r"(update|preview|refresh|destroy) failed", text):
+            if new and not re.fullmatch(r"(update|preview|refresh|destroy) failed", text):
                 where = f"{_title(event.urn)}: " if event.urn and "Stack" not in kind_of(event.urn) else ""
                 console.print(f"  [red]error:[/] {where}{escape(text)}")
         else:
@@ -214,4 +216,4 @@ def _hint(text: str, stack: str, verb: str) -> str:
     for pattern, advice in HINTS:
         if re.search(pattern, text, re.IGNORECASE):
             return advice.format(stack=stack)
-    return f"correct what the first error names, then run make {verb} STACK={stack} again: nothing is lost"
+    return f"correct what the first error names, then run make {verb} STACK={stack} again"

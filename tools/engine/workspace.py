@@ -8,6 +8,7 @@ settings merged from both, which is all that the engine sees.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import runpy
 import secrets
@@ -218,6 +219,8 @@ def open_stack(stack: str, root: Path = ROOT, program: Program | None = None) ->
         env_vars=environment(place, providers),
         pulumi_command=_command(cli),
     )
+    # When the engine fails it goes away before the program has ended; that is no news.
+    logging.getLogger("grpc._server").setLevel(logging.CRITICAL)
     os.environ[STAND_INS_VARIABLE] = "1" if providers.stand_ins else "0"  # for the program, which runs here
     opened = auto.Stack.create_or_select(stack, workspace)
     keep_additions(place)

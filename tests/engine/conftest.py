@@ -1,0 +1,195 @@
+"""A project of its own for each engine test, and a namespace of its own on the cluster."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import pulumi_kubernetes as k8s
+import pytest
+from pulumi import automation as auto
+
+from tools.common import LOCAL
+from tools.engine.workspace import open_stack
+
+Program = Callable[[], None]
+
+
+@dataclass
+class Outcome:
+    """What one operation did.
+
+    :ivar steps: ``(operation, resource name)`` in the order in which they ended, without unchanged ones.
+    :ivar errors: the engine's error texts.
+    """
+
+    steps: list[tuple[str, str]] = field(default_factory=list)
+    planned: list[tuple[str, str]] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    outputs: dict[str, Any] = field(default_factory=dict)
+    failed: bool = False
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self.errors)
+
+    def take(self, event: auto.EngineEvent) -> None:
+        if event.res_outputs_event:
+            self._note(self.steps, event.res_outputs_event.metadata)
+        elif event.resource_pre_event:
+            self._note(self.planned, event.resource_pre_event.metadata)
+        elif event.diagnostic_event and event.diagnostic_event.severity == "error":
+            self.errors.append(event.diagnostic_event.message)
+
+    @staticmethod
+    def _note(steps: list[tuple[str, str]], step: Any) -> None:
+        quiet = step.type.startswith("pulumi:") or step.op.value in ("same", "refresh", "read")
+        if not quiet:
+            steps.append((step.op.value, step.urn.rsplit("::", 1)[1]))
+
+
+@dataclass
+class Project:
+    """A throw-away project with stack ``dev``, whose program each operation is given."""
+
+    root: Path
+
+    def __post_init__(self) -> None:
+        (self.root / "Pulumi.yaml").write_text("name: mlflow\nruntime: python\n")
+        (self.root / "Pulumi.dev.yaml").write_text("config:\n  mlflow:cloud: dev\n")
+        self._stack: auto.Stack | None = None
+
+    @property
+    def stack(self) -> auto.Stack:
+        if self._stack is None:
+            self._stack = open_stack("dev", self.root, lambda: None)
+        return self._stack
+
+    def up(self, program: Program, **options: Any) -> Outcome:
+        return self._run(self.stack.up, program, **options)
+
+    def preview(self, program: Program) -> Outcome:
+        return self._run(self.stack.preview, program)
+
+    def refresh(self) -> Outcome:
+        return self._run(self.stack.refresh, None)
+
+    def destroy(self) -> Outcome:
+        return self._run(self.stack.destroy, None)
+
+    def _run(self, operation: Callable[..., Any], program: Program | None, **options: Any) -> Outcome:
+        outcome = Outcome()
+        if program:
+            options["program"] = program
+        try:
+            result = operation(on_event=outcome.take, suppress_progress=True, **options)
+        except auto.CommandError as error:
+            outcome.failed = True
+            outcome.errors = outcome.errors or [str(error)]
+        else:
+            outputs = getattr(result, "outputs", {})
+            outcome.outputs = {name: output.value for name, output in outputs.items()}
+        return outcome
+
+    def state(self) -> dict[str, dict[str, Any]]:
+        """The resources of the state, by name, without components and providers."""
+        deployment = self.stack.export_stack().deployment or {}
+        found = deployment.get("resources") or []
+        return {r["urn"].rsplit("::", 1)[1]: r for r in found if not r["type"].startswith("pulumi:")}
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return Project(tmp_path)
+
+
+@dataclass
+class Cluster:
+    """The cluster that `make cluster` gave, and one namespace on it.
+
+    :ivar image: an image with a shell that the nodes have or can pull.
+    """
+
+    facts: dict[str, Any]
+    namespace: str
+    image: str
+
+    def kubectl(self, *words: str, check: bool = True, stdin: str | None = None) -> str:
+        command = [self.facts["kubectl"], "--kubeconfig", self.facts["kubeconfig"]]
+        done = subprocess.run(
+            [*command, "--context", self.facts["context"], "--namespace", self.namespace, *words],
+            input=stdin, capture_output=True, text=True, check=False, timeout=120,
+        )  # fmt: skip
+        assert done.returncode == 0 or not check, done.stderr
+        return done.stdout
+
+    def get(self, kind: str, name: str) -> dict[str, Any] | None:
+        text = self.kubectl("get", kind, name, "-o", "json", "--ignore-not-found")
+        return json.loads(text) if text.strip() else None
+
+    def options(self, **more: Any) -> pulumi.ResourceOptions:
+        """Options of a resource on this cluster; call it once per program, it makes the provider."""
+        provider = k8s.Provider("cluster", kubeconfig=self.facts["kubeconfig"], context=self.facts["context"])
+        return pulumi.ResourceOptions(provider=provider, **more)
+
+    def metadata(self, name: str | None = None, **annotations: str) -> dict[str, Any]:
+        """Metadata in the namespace; annotation names are given without ``pulumi.com/``."""
+        found: dict[str, Any] = {"namespace": self.namespace}
+        if name:
+            found["name"] = name
+        if annotations:
+            found["annotations"] = {f"pulumi.com/{key}": value for key, value in annotations.items()}
+        return found
+
+    def pod(self, script: str, **container: Any) -> dict[str, Any]:
+        """A pod spec that runs a shell script and passes the restricted standard."""
+        return {
+            "enableServiceLinks": False,
+            "terminationGracePeriodSeconds": 1,
+            "securityContext": {
+                "runAsNonRoot": True, "runAsUser": 1000, "seccompProfile": {"type": "RuntimeDefault"},
+            },
+            "containers": [{
+                "name": "main", "image": self.image, "command": ["sh", "-c", script],
+                "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+                **container,
+            }],
+        }  # fmt: skip
+
+
+def _image(facts: dict[str, Any]) -> str:
+    if os.environ.get("MLFLOW_TEST_IMAGE"):
+        return os.environ["MLFLOW_TEST_IMAGE"]
+    if facts["canPull"]:
+        return "docker.io/library/busybox:1.37.0"
+    command = [facts["kubectl"], "--kubeconfig", facts["kubeconfig"], "--context", facts["context"]]
+    nodes = json.loads(subprocess.check_output([*command, "get", "nodes", "-o", "json"], text=True))
+    names = [name for node in nodes["items"] for image in node["status"]["images"] for name in image["names"]]
+    found = [name for name in names if "/busybox:" in name]
+    assert found, "the cluster can pull nothing and has no busybox image: set MLFLOW_TEST_IMAGE"
+    return found[0]
+
+
+@pytest.fixture(scope="session")
+def cluster_facts() -> dict[str, Any]:
+    path = LOCAL / "cluster.json"
+    if not path.exists():
+        if os.environ.get("MLFLOW_REQUIRE_CLUSTER"):
+            pytest.fail("there is no cluster and MLFLOW_REQUIRE_CLUSTER is set: run `make cluster`")
+        pytest.skip("there is no cluster: run `make cluster`")
+    return json.loads(path.read_text())
+
+
+@pytest.fixture(scope="module")
+def cluster(cluster_facts: dict[str, Any]) -> Iterator[Cluster]:
+    found = Cluster(cluster_facts, f"engine-{secrets.token_hex(3)}", _image(cluster_facts))
+    found.kubectl("create", "namespace", found.namespace)
+    yield found
+    found.kubectl("delete", "namespace", found.namespace, "--wait=false")
