@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +39,19 @@ def main(arguments: list[str]) -> int:
     return report(plan)
 
 
-def offline(stack: str, answers: Answers | None = None, root: Path = ROOT) -> Plan:
-    """Plan a stack of this checkout.
+def offline(
+    stack: str,
+    answers: Answers | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    root: Path = ROOT,
+) -> Plan:
+    """Plan a stack of this checkout, with the secrets and images it keeps in ``.local``.
+
+    :param overrides: settings put over the stack's own, such as ``{"namespace": "bench"}``.
 
     :raises Failure: when the program refuses its settings, with every mistake in it.
     """
-    return run(stack, answers=answers, local=True, root=root)
+    return run(stack, answers=answers, overrides=overrides, local=True, root=root)
 
 
 def report(plan: Plan) -> int:

@@ -84,18 +84,15 @@ def run(
 
 @contextmanager
 def _environment(local: bool) -> Iterator[None]:
-    """Tell the program that nothing may be reached, for the time of the run."""
-    wanted = {"MLFLOW_OFFLINE": "1"} | ({} if local else {"MLFLOW_LOCAL": os.devnull})
-    before = {name: os.environ.get(name) for name in wanted}
-    os.environ.update(wanted)
+    """Tell the program, for the time of the run, that nothing may be reached."""
+    name, before = "MLFLOW_OFFLINE", os.environ.get("MLFLOW_OFFLINE")
+    os.environ[name] = "local" if local else "1"
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+        os.environ.pop(name)
+        if before is not None:
+            os.environ[name] = before
 
 
 def _in_own_context(work: Callable[[], None]) -> None:
