@@ -71,7 +71,7 @@ def run(
     hint: str = "",
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
-    input: str | None = None,  # noqa: A002 - the name subprocess.run gives it
+    input: str | None = None,
     timeout: float | None = None,
     tail: int = 20,
 ) -> str:
