@@ -1,4 +1,4 @@
-"""`make status`: what is up, in which versions, where it is reached, and what stands in for something else."""
+"""`make status`: what is up, in which versions, where it is reached, and what stands in for what."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ from tools.open import password_command
 HTTP_LIMIT = 2
 """Seconds for an answer of the server."""
 RECENT_JOBS = 5
-out = Console(highlight=False, soft_wrap=True)
+out = Console(highlight=False)
+if not out.is_terminal:
+    out.width = 200  # a pipe wraps nothing
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Usage:
     """What a node's kubelet measured. Empty where this user may not ask it.
 
     :ivar memory: pod name → working set in bytes.
-    :ivar volumes: claim name → bytes used and total of the file system it lies on.
+    :ivar volumes: claim name → bytes used and free of the file system it lies on.
     """
 
     memory: dict[str, int]
@@ -49,7 +51,7 @@ def main(argv: list[str]) -> int:
         version_asked = at_once.submit(ask, f"{deployed.url}/version")
         pods = pods_asked.result()
         usage = measured(deployed, {pod["spec"].get("nodeName") for pod in pods} - {None})
-    out.print(_facts(deployed, health_asked.result(), version_asked.result(), usage))
+    out.print(_facts(deployed, health_asked.result(), version_asked.result(), usage, pods))
     out.print(_pods([pod for pod in pods if "batch.kubernetes.io/job-name" not in _labels(pod)], usage))
     if jobs := jobs_asked.result():
         out.print(_jobs(jobs))
@@ -82,11 +84,11 @@ def measured(deployed: Deployed, nodes: set[str]) -> Usage:
             usage.memory[pod["podRef"]["name"]] = pod.get("memory", {}).get("workingSetBytes", 0)
             for volume in pod.get("volume", []):
                 if claim := volume.get("pvcRef"):
-                    usage.volumes[claim["name"]] = volume["usedBytes"], volume["capacityBytes"]
+                    usage.volumes[claim["name"]] = volume["usedBytes"], volume["availableBytes"]
     return usage
 
 
-def _facts(deployed: Deployed, health: str, version: str, usage: Usage) -> Table:
+def _facts(deployed: Deployed, health: str, version: str, usage: Usage, pods: list[dict[str, Any]]) -> Table:
     """Addresses, versions and choices, one per line."""
     outputs = deployed.outputs
     table = Table.grid(padding=(0, 2))
@@ -105,32 +107,32 @@ def _facts(deployed: Deployed, health: str, version: str, usage: Usage) -> Table
     database, artifacts = outputs["database"], outputs["artifacts"]
     table.add_row("database", f"{database['engine']}, {database['place']}")
     table.add_row("artifacts", artifacts.get("uri") or artifacts["place"])
-    for claim, (used, size) in sorted(usage.volumes.items()):
-        table.add_row(
-            f"  volume {claim}", f"file system {used / size:.0%} full, {_gigabytes(size - used)} free"
-        )
-    for name, reference in sorted(outputs["images"].items()):
-        table.add_row(f"image of {name}", reference)
-    for line in stand_ins(deployed.stack):
+    for claim, (used, free) in sorted(usage.volumes.items()):
+        full = used / max(1, used + free)
+        table.add_row(f"  volume {claim}", f"its file system is {full:.0%} full, {_gigabytes(free)} free")
+    images = {pod["spec"]["containers"][0]["image"] for pod in pods} | {outputs["images"]["job"]}
+    for number, image in enumerate(sorted(images)):
+        table.add_row("" if number else "images", image)
+    for line in stand_ins(deployed.stack, images):
         table.add_row("[yellow]stands in[/]", line)
     return table
 
 
-def stand_ins(stack: str) -> Iterator[str]:
-    """What is in use instead of the real thing: provider plugins of the engine, third-party images."""
+def stand_ins(stack: str, images: set[str]) -> Iterator[str]:
+    """What is in use instead of the real thing: provider plugins of the engine, those of ``images``."""
     mark = ROOT / ".local" / "stacks" / f"{stack}.stand-ins"
     if mark.exists():
         yield f"provider plugins {', '.join(json.loads(mark.read_text()))}: the official ones are not here"
     path = ROOT / ".local" / "images.json"
     if path.exists():
         for name, image in sorted(json.loads(path.read_text())["images"].items()):
-            if image.get("substitute"):
+            if image.get("substitute") and image["reference"] in images:
                 yield f"{image['reference']} for the upstream image of {name}"
 
 
 def _pods(pods: list[dict[str, Any]], usage: Usage) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("pod", "ready", "restarts", "age", "memory", "image"):
+    for column in ("pod", "ready", "restarts", "age", "memory"):
         table.add_column(column, overflow="fold")
     for pod in sorted(pods, key=lambda pod: pod["metadata"]["name"]):
         name, states = pod["metadata"]["name"], pod["status"].get("containerStatuses", [])
@@ -142,7 +144,6 @@ def _pods(pods: list[dict[str, Any]], usage: Usage) -> Table:
             str(sum(state["restartCount"] for state in states)),
             _age(pod["metadata"]["creationTimestamp"]),
             _gigabytes(usage.memory[name]) if name in usage.memory else "",
-            pod["spec"]["containers"][0]["image"],
         )
     return table
 
