@@ -102,5 +102,4 @@ LOCK := $(VENV)/bin/uv pip compile --quiet --generate-hashes --no-emit-index-url
 lock: $(VENV)/.dev ## Resolve all packages anew and write the locks with their hashes
 	@$(LOCK) pyproject.toml -o requirements.txt
 	@$(LOCK) pyproject.toml --group dev -o requirements-dev.txt
-	@for image in tracking-server job; do \
-		$(LOCK) images/$$image/requirements.in -o images/$$image/requirements.txt; done
+	@$(RUN)images --lock
