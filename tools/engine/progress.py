@@ -201,9 +201,8 @@ def watched(verb: str, stack: str, *, preview: bool = False) -> Iterator[Progres
     finally:
         ended.set()
         thread.join()
-    console.print(
-        f"[green]✓[/] {verb} of stack {stack}: {progress.summary()} [dim]({time.monotonic() - start:.1f} s)[/]"
-    )
+    took = time.monotonic() - start
+    console.print(f"[green]✓[/] {verb} of stack {stack}: {progress.summary()} [dim]({took:.1f} s)[/]")
 
 
 def _tail(text: str) -> str:
