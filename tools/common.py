@@ -21,7 +21,7 @@ LOCAL = ROOT / ".local"
 console = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
-class Failure(Exception):
+class Failure(Exception):  # noqa: N818 - what a person sees, not an error of the program
     """Something a person can act on: what happened, and in ``hint`` what to do about it."""
 
     def __init__(self, message: str, hint: str = "") -> None:

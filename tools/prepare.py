@@ -4,32 +4,11 @@ from __future__ import annotations
 
 import argparse
 
-from components.settings import Cloud, SettingsError, Stack
-from components.settings.load import NAMESPACE, decode, parse
+from components.settings import Cloud, Stack
 from tools import images
 from tools.cluster import __main__ as cluster
-from tools.common import ROOT, Failure, cli
-from tools.offline import config
-
-PREFIX = f"{NAMESPACE}:"
-
-
-def settings_of(stack: str) -> Stack:
-    """The checked settings of a stack, read without the engine; secrets read ``[secret]``.
-
-    :raises Failure: with every mistake in the stack file.
-    """
-    given = config.load(ROOT, stack, local=True)
-    mine = {
-        key.removeprefix(PREFIX): decode(value)
-        for key, value in given.values.items()
-        if key.startswith(PREFIX)
-    }
-    secret = {key.removeprefix(PREFIX) for key in given.secret_keys}
-    try:
-        return parse(mine, secret_keys=secret, stack=stack)
-    except SettingsError as error:
-        raise Failure(str(error), "mend the stack file; docs/settings.md lists every key") from None
+from tools.common import cli
+from tools.settings import settings_of
 
 
 def main(argv: list[str]) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 import pulumi
 
 from ..contracts import ArtifactStore, Cluster, Database, Foundation
+from ..data_places import data_places
 from ..settings import Stack
 from .artifacts import TrackingArtifacts, TrackingArtifactsArgs
 from .base import Base, BaseArgs
@@ -176,4 +177,5 @@ class Tracking(pulumi.ComponentResource):
             },
             "database": {"engine": settings.database.engine, "place": settings.database_place},
             "artifacts": {"place": settings.artifacts_place, "uri": settings.artifacts.uri},
+            "dataPlaces": data_places(settings),
         }

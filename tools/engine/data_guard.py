@@ -1,0 +1,38 @@
+"""Before an `up`: refuse settings that would leave stored data behind or delete its volume."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from components.data_places import data_places, moved
+from components.settings import Stack
+from tools.common import Failure, console
+
+
+def refuse_moved_data(stack: str, settings: Stack, state: dict[str, Any]) -> None:
+    """Compare where the last `up` put the data with where these settings would.
+
+    :param state: the stack's exported deployment; nothing is refused for one that was never up.
+    :raises Failure: when the places differ and ``FORCE`` does not name the stack.
+    """
+    before = _exported(state).get("dataPlaces")
+    changes = moved(before, data_places(settings)) if before else []
+    if not changes:
+        return
+    text = f"this would move away from data that stack {stack} holds: {'; '.join(changes)}"
+    if os.environ.get("FORCE") == stack:
+        console.print(f"[bold yellow]FORCE={stack}:[/] {text}")
+        return
+    raise Failure(
+        text,
+        "set it back; or move the data first (docs/operations.md), and then say that it may be lost: "
+        f"FORCE={stack} make up STACK={stack}",
+    )
+
+
+def _exported(state: dict[str, Any]) -> dict[str, Any]:
+    for resource in state.get("resources") or []:
+        if resource["type"] == "pulumi:pulumi:Stack":
+            return resource.get("outputs") or {}
+    return {}
