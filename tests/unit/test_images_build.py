@@ -22,6 +22,7 @@ from tools.common import Failure
 from tools.image_build import build, deliver, engines, host
 from tools.image_build.build import Base, Built, base_of, configuration_digest
 from tools.image_build.deliver import Record, image_settings
+from tools.image_build.watch import run_watched
 
 BUILT = [*OWN_IMAGES, *(row.name for row in THIRD_PARTY.values() if row is not PYTHON)]
 HERE = {"kind": "registry", "context": "mlflow-dev", "instance": "1"}
@@ -347,3 +348,30 @@ def test_a_nodes_architecture_is_the_images_platform(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(deliver, "kubectl", lambda *_: "arm64 amd64")
     with pytest.raises(Failure, match="amd64, arm64"):
         deliver.node_platform()
+
+
+def test_a_watched_command_shows_its_stages_only(capfd: pytest.CaptureFixture[str]) -> None:
+    run_watched(
+        ["sh", "-c", "echo 'STEP 3/9: RUN x'; echo noise; echo 'I: installing packages...' >&2"], limit=10
+    )
+    shown = capfd.readouterr().err
+    assert "STEP 3/9: RUN x" in shown
+    assert "I: installing packages..." in shown
+    assert "noise" not in shown
+
+
+def test_a_watched_command_that_fails_shows_its_last_lines() -> None:
+    with pytest.raises(Failure, match="exited 3") as failure:
+        run_watched(["sh", "-c", "echo the reason >&2; exit 3"], limit=10, hint="mend it")
+    assert "the reason" in str(failure.value)
+    assert failure.value.hint == "mend it"
+
+
+def test_a_watched_command_is_ended_with_its_children_at_its_limit() -> None:
+    with pytest.raises(Failure, match="did not end within 1 s"):
+        run_watched(["sh", "-c", "sleep 30 & wait"], limit=1)
+
+
+def test_a_missing_command_is_named() -> None:
+    with pytest.raises(Failure, match="no-such-builder is not installed"):
+        run_watched(["no-such-builder"], limit=1)

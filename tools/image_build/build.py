@@ -109,7 +109,7 @@ def _build(name: str, engine: BuildEngine, base: Base, platform: str, reference:
     half.unlink(missing_ok=True)
     install_tools(engine, base)
     if base.root:
-        _load_root(base, engine, platform)
+        load_root(base, engine, platform)
     with step(f"Building {reference} with {engine.name}"), build_secrets() as secrets:
         engine.build(context_folder(name), reference, base=base.reference, platform=platform, secrets=secrets)
     with step(f"Saving {reference}"):
@@ -130,7 +130,7 @@ def install_tools(engine: BuildEngine, base: Base) -> None:
         install_packages(missing)
 
 
-def _load_root(base: Base, engine: BuildEngine, platform: str) -> None:
+def load_root(base: Base, engine: BuildEngine, platform: str) -> None:
     """Make the Debian root when it is missing in the cache, and hand it to the engine as an image."""
     assert base.root is not None
     tar = root_file(base.root, images_folder() / "roots")

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from components.image_context import root_hash
 from components.third_party import DebianRoot
-from tools.common import Failure, run, step
+from tools.common import Failure, step
 from tools.image_build.host import apt_options, debian_sources
+from tools.image_build.watch import run_watched
 
 ARCHITECTURES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 """Machine name → Debian's and OCI's name of the architecture."""
@@ -62,7 +63,7 @@ def make_root(root: DebianRoot, target: Path) -> None:
         *debian_sources(root.suite),
     ]
     with step(f"Root file system from Debian {root.suite}: {' '.join(root.packages)}"):
-        run(command, timeout=LIMIT, hint="check that `apt-get update` works on this host")
+        run_watched(command, limit=LIMIT, hint="check that `apt-get update` works on this host")
     half.replace(target)
 
 

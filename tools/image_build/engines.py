@@ -11,9 +11,11 @@ from typing import Protocol
 
 from tools.common import Failure, cache_dir, run
 from tools.image_build.host import proxy_arguments
+from tools.image_build.watch import run_watched
 
 BUILD_LIMIT = 1800
 """Seconds; 90 were measured for the largest image."""
+AGAIN = "if it was the network, run `make images` again"
 
 
 class BuildEngine(Protocol):
@@ -51,12 +53,8 @@ class Docker:
         words = ["docker", "build", "--platform", platform, "--build-arg", f"BASE_IMAGE={base}"]
         words += [word for name, path in secrets.items() for word in ("--secret", f"id={name},src={path}")]
         words += [*proxy_arguments(), "--tag", reference, str(context)]
-        run(
-            words,
-            env={"DOCKER_BUILDKIT": "1"},
-            timeout=BUILD_LIMIT,
-            hint="run this docker command to see more",
-        )
+        plain = {"DOCKER_BUILDKIT": "1", "BUILDKIT_PROGRESS": "plain"}
+        run_watched(words, env=plain, limit=BUILD_LIMIT, hint=AGAIN)
 
     def save(self, reference: str, archive: Path) -> None:
         run(["docker", "save", "--output", archive, reference], timeout=300)
@@ -97,7 +95,7 @@ class Buildah:
         words += ["--build-arg", f"BASE_IMAGE={base}"]
         words += [word for name, path in secrets.items() for word in ("--secret", f"id={name},src={path}")]
         words += [*proxy_arguments(), "--tag", reference, str(context)]
-        run(words, timeout=BUILD_LIMIT, hint="run this buildah command to see more")
+        run_watched(words, limit=BUILD_LIMIT, hint=AGAIN)
 
     def save(self, reference: str, archive: Path) -> None:
         run([*self._buildah, "push", reference, f"docker-archive:{archive}:{reference}"], timeout=300)
