@@ -28,6 +28,10 @@ _ASSIGNED_BY_SERVER: Final = {
 """Fields of ``spec`` that the API server fills in when they are not given (Kubernetes API reference)."""
 
 
+_ITEMS: Final = 3
+"""How many items a made-up list has: as many as the availability zones that a program may ask for."""
+
+
 class Answers(Protocol):
     """How a run answers.
 
@@ -109,7 +113,7 @@ def made_up(kind: Any, text: str, depth: int = 0) -> Any:
     if origin is not None and issubclass(origin, typing.Mapping):
         return {}
     if origin is not None and issubclass(origin, typing.Sequence):
-        return [made_up(arguments[0], text, depth)]
+        return [made_up(arguments[0], f"{text}-{index}", depth) for index in range(_ITEMS)]
     if inspect.isclass(kind) and _types.is_output_type(kind):
         fields = _types.output_type_types(kind).items() if depth < 4 else ()
         return {key: made_up(inner, f"{text}-{key}", depth + 1) for key, inner in fields}

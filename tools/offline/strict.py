@@ -39,9 +39,7 @@ def check(recorded: list[Resource], plan: Plan) -> list[str]:
     problems = [*duplicate_urns(recorded), *duplicate_objects(recorded)]
     for resource in recorded:
         where = f"{resource.type} {resource.name!r}"
-        found = [
-            *unformatted({"name": resource.name, "inputs": resource.inputs, "outputs": resource.outputs})
-        ]
+        found = [*unformatted(_written_by_the_program(resource))]
         if not resource.component and not resource.read:
             found += [*inputs_against_sdk(resource), *object_rules(resource)]
         problems += [f"{where}: {text}" for text in found]
@@ -69,6 +67,12 @@ def unformatted(value: Any) -> Iterator[str]:
                 f"{path} holds {found.group()!r}: an Output or an object was turned into text; "
                 "use Output.concat, Output.format or apply"
             )
+
+
+def _written_by_the_program(resource: Resource) -> dict[str, Any]:
+    """Everything of a resource that the program said; a custom resource's outputs are our own answers."""
+    said = {"name": resource.name, "inputs": resource.inputs, "options": resource.options}
+    return said | {"outputs": resource.outputs} if resource.component else said
 
 
 def duplicate_urns(recorded: list[Resource]) -> Iterator[str]:
@@ -122,10 +126,7 @@ def leaked_secrets(recorded: list[Resource], plan: Plan) -> Iterator[str]:
     search = re.compile("|".join(re.escape(form) for form in sorted(forms, key=len, reverse=True)))
     places: list[tuple[str, Any]] = [("stack output", plan.outputs)]
     for resource in recorded:
-        where = f"{resource.type} {resource.name!r}"
-        bags = {"name": resource.name, "inputs": resource.inputs, "options": resource.options}
-        # A custom resource's outputs are our own answers; a component's are the program's.
-        places.append((where, bags | {"outputs": resource.outputs} if resource.component else bags))
+        places.append((f"{resource.type} {resource.name!r}", _written_by_the_program(resource)))
     places.append(("message", dict(enumerate(text for _, text in plan.messages))))
     for where, value in places:
         for path, text in texts(value):

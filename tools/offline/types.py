@@ -16,6 +16,12 @@ from pulumi import _types
 from tools.offline import sdk
 from tools.offline.wire import SIGNATURE, UNKNOWN, Secret
 
+OPEN_ENUMS = {"InstanceType"}
+"""Enums that lag behind their cloud: AWS adds sizes of machines faster than its SDK lists them."""
+
+_SHOWN = 8
+"""Of a longer list of allowed values, only the nearest are shown."""
+
 _AWAITABLES = (collections.abc.Awaitable, pulumi.Output)
 _NAMES: dict[Any, str] = {str: "text", bool: "true or false", int: "a whole number", float: "a number"}
 
@@ -72,7 +78,8 @@ def mismatches(value: Any, kind: Any, path: str) -> Iterator[str]:
 def _union(value: Any, kind: Any, path: str) -> Iterator[str]:
     """Fits when one member fits.  ``Union[str, <enum>]`` is an enum: any other text is a mistake."""
     members = [one for one in typing.get_args(kind) if _is_value_type(one)]
-    if any(inspect.isclass(one) and issubclass(one, Enum) for one in members):
+    enums = [one.__name__ for one in members if inspect.isclass(one) and issubclass(one, Enum)]
+    if enums and not OPEN_ENUMS.intersection(enums):
         members = [one for one in members if one is not str]
     found = [list(mismatches(value, one, path)) for one in members]
     if found and all(found):
@@ -113,8 +120,11 @@ def _sequence(value: Any, kind: Any, path: str) -> Iterator[str]:
 
 
 def _one_of(value: Any, allowed: list[Any], path: str) -> Iterator[str]:
-    if value not in allowed:
-        yield f"{path} is {_show(value)}, but must be one of {', '.join(map(str, allowed))}"
+    if value in allowed:
+        return
+    near = difflib.get_close_matches(str(value), map(str, allowed), _SHOWN)
+    shown = map(str, allowed) if len(allowed) <= _SHOWN else [*near, f"{len(allowed) - len(near)} others"]
+    yield f"{path} is {_show(value)}, but must be one of {', '.join(shown)}"
 
 
 def _fits(value: Any, kind: type) -> bool:
