@@ -296,6 +296,7 @@ def test_images_are_pushed_once_to_the_registry_and_deployed_by_digest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(deliver, "load_archive", lambda _: pytest.fail("nothing is loaded"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     path, engine = tmp_path / "images.json", Pushes()
     for _ in range(2):
         deliver.deliver(built(tmp_path), Record(HERE, path), engine, "reg.example/team/")  # type: ignore[arg-type]

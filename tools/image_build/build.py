@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import shutil
 import tarfile
 import time
 from collections.abc import Iterator
@@ -87,7 +88,7 @@ def build(name: str, engine: BuildEngine, *, base: Base, platform: str) -> Built
     version = tag(name, base=base.reference, platform=platform)
     reference = f"{OWN_REGISTRY}/{repository_of(name)}:{version}"
     archive = images_folder() / f"{name}-{version}.tar"
-    with _one_at_a_time():
+    with one_at_a_time():
         if archive.is_file():
             archive.touch()
             console.print(f"[green]✓[/] {reference} [dim](cached)[/]")
@@ -108,13 +109,14 @@ def _build(name: str, engine: BuildEngine, base: Base, platform: str, reference:
     half = archive.with_suffix(".part")
     half.unlink(missing_ok=True)
     install_tools(engine, base)
+    _drop_leftovers(engine)
     if base.root:
         load_root(base, engine, platform)
     with step(f"Building {reference} with {engine.name}"), build_secrets() as secrets:
         engine.build(context_folder(name), reference, base=base.reference, platform=platform, secrets=secrets)
     with step(f"Saving {reference}"):
         engine.save(reference, half)
-        engine.forget([reference, *([base.reference] if base.root else [])])
+    engine.clear()
     half.replace(archive)
 
 
@@ -141,6 +143,13 @@ def load_root(base: Base, engine: BuildEngine, platform: str) -> None:
         (context / "rootfs.tar").hardlink_to(tar)
         (context / "Dockerfile").write_text("FROM scratch\nADD rootfs.tar /\n")
         engine.build(context, base.reference, base="scratch", platform=platform, secrets={})
+
+
+def _drop_leftovers(engine: BuildEngine) -> None:
+    """Remove what a build that was killed left behind; the lock says that no other is running."""
+    engine.clear()
+    for folder in images_folder().glob("debian-root-*"):
+        shutil.rmtree(folder)
 
 
 def configuration_digest(archive: Path) -> str:
@@ -171,7 +180,7 @@ def _prune(name: str) -> None:
 
 
 @contextmanager
-def _one_at_a_time() -> Iterator[None]:
+def one_at_a_time() -> Iterator[None]:
     """Keep a second run of this user from building the same thing at the same time."""
     with (images_folder() / ".lock").open("w") as lock:
         start = time.monotonic()

@@ -14,7 +14,7 @@ from components.third_party import THIRD_PARTY
 from tools.cluster import info, kubectl
 from tools.cluster.loader import load_archive
 from tools.common import LOCAL, ROOT, Failure, console, local_dir, step
-from tools.image_build.build import Built, repository_of
+from tools.image_build.build import Built, one_at_a_time, repository_of
 from tools.image_build.engines import BuildEngine
 
 RECORD = LOCAL / "images.json"
@@ -101,7 +101,7 @@ def deliver(built: Built, record: Record, engine: BuildEngine, registry: str | N
         target = f"{registry.rstrip('/')}/{repository_of(built.name)}:{built.reference.rpartition(':')[2]}"
         known = record.images.get(built.name, {}).get("reference", "")
         if not known.startswith(f"{target}@"):
-            with step(f"Pushing {target}"):
+            with one_at_a_time(), step(f"Pushing {target}"):
                 digest = engine.push(built.archive, built.reference, target)
             known = f"{target}@{digest}"
         entry |= {"reference": known, "digest": known.partition("@")[2]}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -37,8 +37,8 @@ class BuildEngine(Protocol):
         """Push a saved image to a registry as ``target``; its manifest digest."""
         ...
 
-    def forget(self, references: Sequence[str]) -> None:
-        """Drop images from the engine's store, once they are saved."""
+    def clear(self) -> None:
+        """Empty a store of our own: images live on as archives, and an interrupted build leaves parts."""
         ...
 
 
@@ -62,7 +62,12 @@ class Docker:
     def push(self, archive: Path, reference: str, target: str) -> str:
         run(["docker", "load", "--input", archive], timeout=300)
         run(["docker", "tag", reference, target])
-        run(["docker", "push", target], timeout=900, hint="sign in to the registry (docker login)")
+        run(
+            ["docker", "push", target],
+            timeout=900,
+            hint="can this machine reach the registry, and is it signed in (docker login)?",
+            tail=3,
+        )
         digests = run(["docker", "image", "inspect", "--format", '{{join .RepoDigests "\\n"}}', target])
         repository = target.rpartition(":")[0]
         for line in digests.splitlines():
@@ -70,7 +75,7 @@ class Docker:
                 return line.partition("@")[2]
         raise Failure(f"Docker names no digest for {target}", "check that the push went through")
 
-    def forget(self, references: Sequence[str]) -> None:
+    def clear(self) -> None:
         """Docker's store and build cache belong to the user: nothing is dropped."""
 
 
@@ -106,15 +111,17 @@ class Buildah:
         run(
             [*self._buildah, "push", "--digestfile", digest_file, reference, f"docker://{target}"],
             timeout=900,
-            hint="sign in to the registry (buildah login)",
+            hint="can this machine reach the registry, and is it signed in (buildah login)?",
+            tail=3,
         )
         digest = digest_file.read_text().strip()
         digest_file.unlink()
-        self.forget([reference])
+        self.clear()
         return digest
 
-    def forget(self, references: Sequence[str]) -> None:
-        run([*self._buildah, "rmi", "--force", *references], timeout=120)
+    def clear(self) -> None:
+        run([*self._buildah, "rm", "--all"], timeout=120)
+        run([*self._buildah, "rmi", "--all", "--force"], timeout=120)
 
 
 def choose_engine() -> BuildEngine:

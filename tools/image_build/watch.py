@@ -18,6 +18,8 @@ STAGE = re.compile(r"^(STEP \d+/\d+: .*|#\d+ \[.*\d+/\d+\] .*|I: .*\.\.\.|Instal
 """Lines of buildah, BuildKit, mmdebstrap and pip that say how far they are."""
 WIDTH = 100
 TAIL = 25
+GRACE = 10
+"""Seconds."""
 
 
 def run_watched(
@@ -47,6 +49,9 @@ def run_watched(
 
     def kill() -> None:
         with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(GRACE)  # mmdebstrap and buildah unmount what they mounted
             os.killpg(process.pid, signal.SIGKILL)
 
     def end() -> None:
