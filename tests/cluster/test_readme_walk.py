@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -75,9 +76,17 @@ def test_the_readme_walk_brings_mlflow_up_trains_and_leaves_nothing(fresh: Path,
     assert git("status", "--porcelain", cwd=fresh) == "", "up and down left tracked files changed"
     spaces = kubectl("get", "namespaces", "-o", "name").split()
     assert f"namespace/{NAMESPACE}" not in spaces
-    assert NAMESPACE not in kubectl("get", "persistentvolumes", "-o", "jsonpath={..claimRef.namespace}")
+    await_volumes_gone()
     passphrase = fresh / ".local" / "passphrase"
     assert passphrase.stat().st_mode & 0o777 == 0o600
+
+
+def await_volumes_gone() -> None:
+    """A provisioner deletes a volume in its own time, once the claim is gone; a minute is ample here."""
+    deadline = time.monotonic() + 60
+    while NAMESPACE in kubectl("get", "persistentvolumes", "-o", "jsonpath={..claimRef.namespace}"):
+        assert time.monotonic() < deadline, "volumes of the stack are left"
+        time.sleep(1)
 
 
 def git(*words: str, cwd: Path) -> str:
