@@ -1,4 +1,7 @@
-"""`make secret GROUP= NAME= KEY= STACK=`: a value from standard input into a stack's encrypted settings."""
+"""`make secret GROUP= NAME= KEY= STACK=`: a value from standard input into a stack's encrypted settings.
+
+``KEY=mlflow:database.url`` alone sets that setting instead of a value of a secret group.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,8 @@ from tools.common import Failure, cli, console
 from tools.engine.workspace import set_secret
 
 DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+SECRET_SETTINGS = ("mlflow:database.url",)
+"""Settings outside the secret groups that only secret configuration may hold."""
 ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -18,6 +23,8 @@ def config_path(group: str, name: str, key: str) -> str:
 
     :raises Failure: when a part is not a name that Kubernetes and a process environment take.
     """
+    if not group and not name and key in SECRET_SETTINGS:
+        return key
     for word, text in (("GROUP", group), ("NAME", name)):
         if not DNS_LABEL.fullmatch(text):
             raise Failure(
@@ -35,8 +42,9 @@ def config_path(group: str, name: str, key: str) -> str:
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--stack", default="dev")
-    for name in ("group", "name", "key"):
-        parser.add_argument(f"--{name}", required=True)
+    parser.add_argument("--group", default="")
+    parser.add_argument("--name", default="")
+    parser.add_argument("--key", required=True)
     args = parser.parse_args(argv)
     path = config_path(args.group, args.name, args.key)
     if sys.stdin.isatty():
