@@ -13,7 +13,8 @@ from typing import Any
 from pulumi import automation as auto
 from rich.markup import escape
 
-from tools.common import Failure, console
+from tools.common import console
+from tools.engine.advice import failure_of
 
 HEARTBEAT = 15.0  # seconds without a word about a step that is still running
 
@@ -29,32 +30,6 @@ SIGNS = {
     "create": "+", "update": "~", "delete": "-", "replace": "±", "create-replacement": "±", "import": "=",
     "delete-replaced": "-", "refresh": "~",
 }  # fmt: skip
-
-HINTS = (
-    (r"mistakes? in Pulumi\.", "correct the settings named above; every key is in docs/settings.md"),
-    (r"incorrect passphrase|passphrase must be set|unable to .*decrypt",
-     "the passphrase is not the one that this stack was made with: set PULUMI_CONFIG_PASSPHRASE_FILE, "
-     "or restore .local/passphrase"),
-    (r"currently locked by|conflict: Another update",
-     "another run is at work on this stack: wait for it; if there is none: pulumi cancel"),
-    (r"does not answer|configured Kubernetes cluster is unreachable",
-     "start the cluster: make cluster; or correct the context in the stack's settings"),
-    (r"protected|marked for protection|unprotect",
-     "see what would be lost, then release it: make unprotect STACK={stack}"),
-    (r"ErrImageNeverPull|ImagePullBackOff|ErrImagePull|InvalidImageName",
-     "put the images where the nodes find them: make images STACK={stack}; then make up STACK={stack}"),
-    (r"Unschedulable|Insufficient (cpu|memory)",
-     "the nodes have no room: lower requests in the stack's settings, or add nodes"),
-    (r"already exists and is not in this stack",
-     "something else made it: delete it, or give this stack another namespace"),
-    (r"Apply failed with \d+ conflict",
-     "someone else changed that field: undo the change with the tool that made it, or annotate the object "
-     "pulumi.com/patchForce"),
-    (r"violates PodSecurity",
-     "the pod does not pass the namespace's Pod Security level: see the fields named above"),
-    (r"no resource plugin|could not load plugin",
-     "install the plugin named above with `pulumi plugin install`"),
-)  # fmt: skip
 
 
 def kind_of(urn: str) -> str:
@@ -195,24 +170,9 @@ def watched(verb: str, stack: str, *, preview: bool = False) -> Iterator[Progres
     try:
         yield progress
     except auto.CommandError as error:
-        text = "\n".join([*progress.errors, str(error)])
-        shown = "" if progress.errors else f": {_tail(str(error))}"
-        raise Failure(f"{verb} of stack {stack} failed{shown}", _hint(text, stack, verb)) from error
+        raise failure_of(error, verb, stack, told=progress.errors) from error
     finally:
         ended.set()
         thread.join()
     took = time.monotonic() - start
     console.print(f"[green]✓[/] {verb} of stack {stack}: {progress.summary()} [dim]({took:.1f} s)[/]")
-
-
-def _tail(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    told = [line for line in lines if line.startswith("error:")] or lines[-5:]
-    return "\n".join(told)
-
-
-def _hint(text: str, stack: str, verb: str) -> str:
-    for pattern, advice in HINTS:
-        if re.search(pattern, text, re.IGNORECASE):
-            return advice.format(stack=stack)
-    return f"correct what the first error names, then run make {verb} STACK={stack} again"

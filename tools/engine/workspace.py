@@ -25,6 +25,7 @@ from pulumi import automation as auto
 from semver import VersionInfo
 
 from tools.common import ROOT, Failure, run
+from tools.engine.advice import failure_of
 from tools.engine.cli import find_cli, is_users_own, known_version
 from tools.engine.plugins import CHOICE, STAND_INS, Providers, choose_providers, users_home
 from tools.engine.standins import MARK, MARK_KEY
@@ -181,10 +182,15 @@ def difference(whole: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
             value = difference(value, old)
             if not value:
                 continue
-        elif key in base and value == old:
+        elif key in base and (value == old or _as_written(value) == _as_written(old)):
             continue
         result[key] = value
     return result
+
+
+def _as_written(value: Any) -> str:
+    """A plain value as the engine writes it: whenever it adds a salt it turns ``false`` into ``"false"``."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def root_program(root: Path) -> Program:
@@ -222,9 +228,12 @@ def open_stack(stack: str, root: Path = ROOT, program: Program | None = None) ->
     # When the engine fails it goes away before the program has ended; that is no news.
     logging.getLogger("grpc._server").setLevel(logging.CRITICAL)
     os.environ[STAND_INS_VARIABLE] = "1" if providers.stand_ins else "0"  # for the program, which runs here
-    opened = auto.Stack.create_or_select(stack, workspace)
-    keep_additions(place)
-    check_makers(place, state_of(opened), providers)
+    try:
+        opened = auto.Stack.create_or_select(stack, workspace)
+        keep_additions(place)
+        check_makers(place, state_of(opened), providers)
+    except auto.CommandError as error:
+        raise failure_of(error, "up", stack) from error
     return opened
 
 
@@ -293,6 +302,12 @@ def forget(place: Place) -> list[str]:
     kept = sorted(load(place.overlay).get("config") or {})
     if not kept:
         place.overlay.unlink(missing_ok=True)
+    # The engine keeps copies of a removed stack's state, for which nobody has a use any more.
+    project, engine = place.project()["name"], place.local / "state" / ".pulumi"
+    for folder in ("history", "backups"):
+        shutil.rmtree(engine / folder / project / place.stack, ignore_errors=True)
+    for copy in (engine / "stacks" / project).glob(f"{place.stack}.json*"):
+        copy.unlink()
     return kept
 
 

@@ -43,7 +43,7 @@ from tools.engine.standins.plugin import (
     secret,
     serve,
 )
-from tools.engine.standins.wait import NotReadyError, Waiter, limit_of, skips
+from tools.engine.standins.wait import NotReadyError, Waiter, limit_of, skips, unready
 
 OPTIONS = {
     "kubeconfig", "context", "cluster", "namespace", "clusterIdentifier", "enableConfigMapMutable",
@@ -265,6 +265,9 @@ class Kubernetes(Plugin):
             outputs = live
         new_inputs = drift.seen(inputs, outputs, live)
         new_outputs = drift.refreshed(outputs, live, inputs)
+        missing = unready(live)
+        if missing:  # the next update waits for it, e.g. after a run that was interrupted
+            raise PartialError(request.id, new_outputs, new_inputs, f"{live['kind']} {request.id}: {missing}")
         if new_inputs.get("kind") == "Secret":
             new_inputs = {k: secret(v) if k in ("data", "stringData") else v for k, v in new_inputs.items()}
         return provider_pb2.ReadResponse(

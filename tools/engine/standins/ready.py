@@ -56,10 +56,9 @@ def deployment(obj: Object) -> Verdict:
     available = status.get("availableReplicas", 0)
     if updated < wanted:
         return _waiting(f"{updated} of {wanted} pods made from the new template")
-    if total > updated:
-        return _waiting(f"{total - updated} old pods still to go")
-    if available < updated:
-        return _waiting(f"{available} of {wanted} pods ready")
+    if available < wanted or total > updated:
+        old = f", {total - updated} old still there" if total > updated else ""
+        return _waiting(f"{updated} new pods of {wanted} made, {available} pods ready{old}")
     return READY
 
 

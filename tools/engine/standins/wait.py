@@ -38,6 +38,21 @@ def skips(manifest: Object) -> bool:
     return (manifest["metadata"].get("annotations") or {}).get(SKIP) == "true"
 
 
+def unready(live: Object) -> str:
+    """What a live object still misses; empty when it is ready or is not waited for."""
+    key = (group_of(live["apiVersion"]), live["kind"])
+    annotations = live["metadata"].get("annotations") or {}
+    if (
+        key not in ready.JUDGES
+        or live["kind"] == "PersistentVolumeClaim"
+        or SKIP in annotations
+        or FOR in annotations
+    ):
+        return ""
+    verdict = ready.JUDGES[key][1](live)
+    return "" if verdict.state == "ready" else verdict.text
+
+
 class Waiter:
     """One wait for one object.
 
@@ -207,15 +222,17 @@ class Waiter:
 
     def _evidence(self) -> str:
         """What the pods say: their trouble, the last log lines of one that failed, the latest warnings."""
-        for obj in self.pods.values():
-            found, container = ready.trouble(obj), ready.failed_container(obj)
-            if found or container:
-                head = (
-                    f"\n{found}"
-                    if found
-                    else f"\npod {obj['metadata']['name']}, container {container} failed"
-                )
-                return head + self._log(obj, container or (found.container if found else ""))
+        newest_first = sorted(
+            self.pods.values(), key=lambda obj: obj["metadata"]["creationTimestamp"], reverse=True
+        )
+        for obj in newest_first:
+            if ready.pod(obj).state == "ready":
+                continue
+            name, found, container = obj["metadata"]["name"], ready.trouble(obj), ready.failed_container(obj)
+            failed = f"pod {name}, container {container} failed" if container else f"pod {name} is not ready"
+            warnings = "" if found or container else self._warnings(name)
+            log = self._log(obj, container or (found.container if found else ""))
+            return f"\n{found or failed}{warnings}{log}"
         return self._warnings()
 
     def _log(self, obj: Object, container: str) -> str:

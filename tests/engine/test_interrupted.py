@@ -1,0 +1,111 @@
+"""A run that is killed in the middle: the next one goes on, and the state loses nothing that exists."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.engine.conftest import Cluster, Project
+from tools.common import ROOT, Failure
+from tools.engine import verbs
+from tools.engine.recovery import release_dead_lock
+from tools.engine.workspace import open_stack, root_program
+
+PROGRAM = """
+import json, os, pulumi, pulumi_kubernetes as k8s, pulumi_random as random
+facts = json.loads({facts!r})
+opts = pulumi.ResourceOptions(
+    provider=k8s.Provider("cluster", kubeconfig=facts["kubeconfig"], context=facts["context"])
+)
+random.RandomId("first", byte_length=4)
+k8s.core.v1.ConfigMap("early", metadata={{"namespace": {namespace!r}}}, data={{"a": "1"}}, opts=opts)
+pod = json.loads({pod!r})
+labels = {{"app": "late"}}
+k8s.apps.v1.Deployment(
+    "late", metadata={{"namespace": {namespace!r}, "name": "late"}}, opts=opts,
+    spec={{"selector": {{"matchLabels": labels}},
+          "template": {{"metadata": {{"labels": labels}}, "spec": pod}}}},
+)
+"""
+
+
+def kill_when(root: Path, seen) -> None:
+    """Run `up` on a project and kill it, engine and plugins included, as soon as ``seen()``."""
+    code = (
+        "import sys, pathlib; from tools.common import cli; from tools.engine import verbs;"
+        "cli(lambda words: verbs.up('dev', pathlib.Path(words[0])) and 0)"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(root)], cwd=ROOT, start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    deadline = time.monotonic() + 60
+    while not seen():
+        assert process.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+@pytest.mark.cluster
+def test_an_up_that_was_killed_while_it_waited_goes_on_with_what_it_had_made(
+    project: Project, cluster: Cluster
+):
+    probe = {"readinessProbe": {"exec": {"command": ["sh", "-c", ":"]}, "initialDelaySeconds": 8}}
+    pod = cluster.pod("sleep 3600", **probe)
+    text = PROGRAM.format(facts=json.dumps(cluster.facts), namespace=cluster.namespace, pod=json.dumps(pod))
+    (project.root / "__main__.py").write_text(text)
+    kill_when(project.root, lambda: cluster.get("deployment", "late"))
+    made = cluster.get("deployment", "late")
+    assert made
+
+    result = verbs.up("dev", project.root)
+    assert result.summary.result == "succeeded"
+    live = cluster.get("deployment", "late")
+    assert live
+    assert live["metadata"]["uid"] == made["metadata"]["uid"], "it must be taken over, not made again"
+    assert live["status"]["availableReplicas"] == 1
+    configs = json.loads(cluster.kubectl("get", "configmap", "-o", "json"))["items"]
+    assert len([c for c in configs if c["metadata"]["name"].startswith("early-")]) == 1
+    assert set(project.state()) >= {"first", "early", "late"}
+    project._stack = open_stack("dev", project.root, root_program(project.root))
+    again = project.up(root_program(project.root))
+    assert again.steps == [], "a second up must find nothing to do"
+    assert not project.destroy().failed
+
+
+@pytest.mark.engine
+def test_a_lock_of_a_dead_run_is_released_and_one_of_a_living_run_is_not(project: Project, monkeypatch):
+    import socket
+
+    folder = project.root / ".local/state/.pulumi/locks/organization/mlflow/dev"
+    stack = project.stack
+    folder.mkdir(parents=True, exist_ok=True)
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    lock = {
+        "pid": dead.pid,
+        "hostname": socket.gethostname(),
+        "username": "me",
+        "timestamp": "2026-01-01T00:00:00Z",
+    }
+    (folder / "one.json").write_text(json.dumps(lock))
+    release_dead_lock(stack, "mlflow")
+    assert list(folder.glob("*.json")) == []
+
+    monkeypatch.setattr("tools.engine.recovery.LOCK_PATIENCE", 0.3)
+    (folder / "two.json").write_text(json.dumps({**lock, "pid": os.getpid()}))
+    with pytest.raises(Failure, match="another run"):
+        release_dead_lock(stack, "mlflow")
+    (folder / "two.json").write_text(json.dumps({**lock, "hostname": "elsewhere"}))
+    with pytest.raises(Failure, match="elsewhere"):
+        release_dead_lock(stack, "mlflow")
+    assert (folder / "two.json").exists()

@@ -1,0 +1,60 @@
+"""The engine's failures, each with one line that says what to do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from pulumi import automation as auto
+
+from tools.common import Failure
+
+HINTS = (
+    (r"mistakes? in Pulumi\.", "correct the settings named above; every key is in docs/settings.md"),
+    (r"incorrect passphrase|passphrase must be set|unable to .*decrypt",
+     "the passphrase is not the one that this stack was made with: set PULUMI_CONFIG_PASSPHRASE_FILE, "
+     "or restore .local/passphrase"),
+    (r"currently locked by|conflict: Another update",
+     "another run is at work on this stack: wait for it; if there is none: pulumi cancel"),
+    (r"does not answer|configured Kubernetes cluster is unreachable",
+     "start the cluster: make cluster; or correct the context in the stack's settings"),
+    (r"protected|marked for protection|unprotect",
+     "see what would be lost, then release it: make unprotect STACK={stack}"),
+    (r"ErrImageNeverPull|ImagePullBackOff|ErrImagePull|InvalidImageName",
+     "put the images where the nodes find them: make images STACK={stack}; then make up STACK={stack}"),
+    (r"Unschedulable|Insufficient (cpu|memory)",
+     "the nodes have no room: lower requests in the stack's settings, or add nodes"),
+    (r"already exists and is not in this stack",
+     "something else made it: delete it, or give this stack another namespace"),
+    (r"Apply failed with \d+ conflict",
+     "someone else changed that field: undo the change with the tool that made it, or annotate the object "
+     "pulumi.com/patchForce"),
+    (r"violates PodSecurity",
+     "the pod does not pass the namespace's Pod Security level: see the fields named above"),
+    (r"no resource plugin|could not load plugin",
+     "install the plugin named above with `pulumi plugin install`"),
+)  # fmt: skip
+
+
+def failure_of(error: auto.CommandError, verb: str, stack: str, told: Sequence[str] = ()) -> Failure:
+    """A failed engine command as a :class:`Failure`.
+
+    :param told: error texts that were shown already.
+    """
+    text = "\n".join([*told, str(error)])
+    shown = "" if told else f": {_tail(str(error))}"
+    return Failure(f"{verb} of stack {stack} failed{shown}", hint_for(text, verb, stack))
+
+
+def _tail(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    told = [line for line in lines if line.startswith("error:")] or lines[-5:]
+    return "\n".join(told)
+
+
+def hint_for(text: str, verb: str, stack: str) -> str:
+    """One line of advice for an error text."""
+    for pattern, advice in HINTS:
+        if re.search(pattern, text, re.IGNORECASE):
+            return advice.format(stack=stack)
+    return f"correct what the first error names, then run make {verb} STACK={stack} again"
