@@ -1,0 +1,115 @@
+"""A database and an object store outside the namespace, both behind TLS of an authority of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cluster.experiments import assert_readable_from_another_pod, log_from_a_pod
+from tests.cluster.outside import BUCKET, Authority, ObjectStore, object_store, postgresql
+from tests.cluster.stack import Stack, brought_up
+
+pytestmark = pytest.mark.core
+SECRET_KEY = "not-a-real-key-0123456789"
+
+
+@dataclass(frozen=True)
+class Outside:
+    """The stack and its two stores."""
+
+    stack: Stack
+    settings: dict[str, Any]
+    store: ObjectStore
+    query: Callable[[str], str]
+    url: str
+
+
+@pytest.fixture(scope="module")
+def elsewhere(outside: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outside]:
+    folder = tmp_path_factory.mktemp("outside")
+    host = outside.clone.local("cluster.json")["hostAddress"]
+    if host is None:
+        pytest.skip("it is not known under which address this cluster's pods reach this machine")
+    authority = Authority.make(folder / "authority")
+    with (
+        postgresql(outside, authority) as (url, query),
+        object_store(host, authority, folder / "moto.log") as store,
+    ):
+        settings = {
+            "database": {"engine": "postgresql", "caBundle": authority.certificate},
+            "artifacts": {
+                "uri": f"s3://{BUCKET}/tracking",
+                "credentials": "store",
+                "endpoint": store.endpoint,
+                "region": "eu-central-1",
+                "caBundle": authority.certificate,
+            },
+        }
+        outside.configure(**settings)
+        outside.clone.verb("secret", outside.name, "--key", "mlflow:database.url", stdin=url)
+        for key, value in (("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE"), ("AWS_SECRET_ACCESS_KEY", SECRET_KEY)):
+            words = ["--group", "store", "--name", "s3", "--key", key]
+            outside.clone.verb("secret", outside.name, *words, stdin=value)
+        with brought_up(outside):
+            yield Outside(outside, settings, store, query, url)
+
+
+def test_runs_go_to_the_database_and_artifacts_to_the_store_and_come_back(elsewhere: Outside) -> None:
+    stack = elsewhere.stack
+    logged = log_from_a_pod(stack, "elsewhere")
+    assert_readable_from_another_pod(stack, logged)
+    assert f"{logged.run}|FINISHED" in elsewhere.query("SELECT run_uuid, status FROM runs")
+    keys = elsewhere.store.keys()
+    assert any(key.startswith("tracking/") and key.endswith("data/deep/er/blob.bin") for key in keys), keys
+    assert stack.objects("statefulsets") == []
+    assert stack.objects("persistentvolumeclaims") == []
+
+
+def test_every_session_with_the_database_is_encrypted(elsewhere: Outside) -> None:
+    sessions = elsewhere.query(
+        "SELECT ssl FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE client_addr IS NOT NULL"
+    )
+    assert set(sessions.split()) == {"t"}
+
+
+def test_a_database_with_a_certificate_of_another_authority_is_refused(
+    elsewhere: Outside, tmp_path: Path
+) -> None:
+    # The server's own URI, with the one file replaced that says whom to trust.
+    other = Authority.make(tmp_path / "other").certificate
+    script = (
+        "import os, sys, sqlalchemy as s; open('/tmp/other.pem', 'w').write(sys.argv[1]);"
+        "uri = s.make_url(os.environ['MLFLOW_BACKEND_STORE_URI']);"
+        "s.create_engine(uri).connect(); print('own authority: connected');"
+        "uri = uri.update_query_dict({'sslrootcert': '/tmp/other.pem'});"
+        "s.create_engine(uri).connect(); print('other authority: connected')"
+    )
+    told = elsewhere.stack.execute("server", "python", "-c", script, other, check=False)
+    assert "own authority: connected" in told
+    assert "other authority: connected" not in told
+    assert "certificate verify failed" in told
+
+
+def test_a_store_with_a_certificate_of_another_authority_is_refused(
+    elsewhere: Outside, tmp_path: Path
+) -> None:
+    stack, settings = elsewhere.stack, elsewhere.settings
+    logged = log_from_a_pod(stack, "before-the-change")
+    wrong = {**settings["artifacts"], "caBundle": Authority.make(tmp_path / "other").certificate}
+    keys = len(elsewhere.store.keys())
+    stack.configure(**{**settings, "artifacts": wrong})
+    try:
+        stack.up()
+        path = f"/api/2.0/mlflow/artifacts/list?run_id={logged.run}&path=data"
+        assert stack.ask(path).status == 500
+        log = stack.clone.verb("logs", stack.name).out
+        assert "CERTIFICATE_VERIFY_FAILED" in log
+    finally:
+        stack.configure(**settings)
+        stack.up()
+    assert len(elsewhere.store.keys()) == keys
+    assert_readable_from_another_pod(stack, logged)
