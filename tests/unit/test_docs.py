@@ -188,12 +188,15 @@ def tracked() -> Iterator[Path]:
     return (ROOT / name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file())
 
 
+BUILDS_HOME = "/root" + "/.cache"
+"""Home of whoever runs a step inside an image build: no path of this machine."""
+
+
 def workplace_in(text: str, hosts: set[str]) -> list[str]:
     """What in a text belongs to the machine it was written on."""
-    places = {f"{ROOT}/", f"{Path.home()}/", "/work" + "/main", "/work" + "/shared"}
-    # Inside images /root is the build's own home.
-    text = re.sub(r"/root/\.cache\b", "", text)
-    return [word for word in sorted(places | hosts) if word in text]
+    places = {f"{folder}/" for folder in (ROOT, Path.home()) if len(folder.parts) > 1}
+    places |= {"/work" + f"/{name}" for name in ("main", "shared")}
+    return [word for word in sorted(places | hosts) if word in text.replace(BUILDS_HOME, "")]
 
 
 def test_no_file_names_a_path_or_a_package_host_of_the_machine_it_was_written_on() -> None:
