@@ -181,8 +181,8 @@ def _image(facts: dict[str, Any]) -> str:
 def cluster_facts() -> dict[str, Any]:
     path = LOCAL / "cluster.json"
     if not path.exists():
-        if os.environ.get("MLFLOW_REQUIRE_CLUSTER"):
-            pytest.fail("there is no cluster and MLFLOW_REQUIRE_CLUSTER is set: run `make cluster`")
+        if os.environ.get("REQUIRE_CLUSTER"):
+            pytest.fail("there is no cluster and REQUIRE_CLUSTER is set: run `make cluster`")
         pytest.skip("there is no cluster: run `make cluster`")
     return json.loads(path.read_text())
 
