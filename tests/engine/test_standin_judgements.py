@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tools.engine.standins import diff, drift, ready
 from tools.engine.standins.kubectl import FIELD_MANAGER
-from tools.engine.standins.objects import check_token, clean, cluster_of, identifier
+from tools.engine.standins.objects import check_token, clean, identifier, same_cluster
 from tools.engine.standins.plugin import UNKNOWN, ProviderError, decode, encode, secret
 from tools.engine.standins.random import make_string
 
@@ -225,7 +226,7 @@ def test_an_objects_id_is_its_namespace_and_name():
     assert identifier({"metadata": {"name": "n"}}) == "n"
 
 
-def test_two_kubeconfigs_for_the_same_server_are_the_same_cluster():
+def test_two_kubeconfigs_for_the_same_server_are_the_same_cluster(tmp_path: Path):
     def kubeconfig(server: str, token: str) -> str:
         return (
             f"{{current-context: c, contexts: [{{name: c, context: {{cluster: k, user: u}}}}], "
@@ -234,9 +235,16 @@ def test_two_kubeconfigs_for_the_same_server_are_the_same_cluster():
         )
 
     first, second = kubeconfig("https://a", "1"), kubeconfig("https://a", "2")
-    assert cluster_of({"kubeconfig": first}) == cluster_of({"kubeconfig": second}) == "https://a"
-    assert cluster_of({"kubeconfig": kubeconfig("https://b", "1")}) != cluster_of({"kubeconfig": first})
-    assert cluster_of({"kubeconfig": first, "clusterIdentifier": "id"}) == "id"
+    other = kubeconfig("https://b", "1")
+    assert same_cluster({"kubeconfig": first}, {"kubeconfig": second})
+    assert not same_cluster({"kubeconfig": first}, {"kubeconfig": other})
+    assert same_cluster({"kubeconfig": first, "clusterIdentifier": "i"}, {"clusterIdentifier": "i"})
+    (tmp_path / "a").write_text(first)
+    (tmp_path / "b").write_text(other)
+    by_path = [{"kubeconfig": str(tmp_path / name)} for name in ("a", "b", "gone")]
+    assert same_cluster(by_path[0], {"kubeconfig": second})
+    assert not same_cluster(by_path[0], by_path[1])
+    assert same_cluster(by_path[2], by_path[1])
 
 
 def test_a_random_string_keeps_its_promises():

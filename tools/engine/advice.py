@@ -11,7 +11,10 @@ from tools.common import Failure
 
 HINTS = (
     (r"mistakes? in Pulumi\.", "correct the settings named above; every key is in docs/settings.md"),
-    (r"incorrect passphrase|passphrase must be set|unable to .*decrypt",
+    (r"passphrase must be set",
+     "the secrets of this backend are encrypted with a passphrase that you choose and share: set "
+     "PULUMI_CONFIG_PASSPHRASE_FILE"),
+    (r"incorrect passphrase|unable to .*decrypt",
      "the passphrase is not the one that this stack was made with: set PULUMI_CONFIG_PASSPHRASE_FILE, "
      "or restore .local/passphrase"),
     (r"currently locked by|conflict: Another update",
@@ -48,7 +51,7 @@ def failure_of(error: auto.CommandError, verb: str, stack: str, told: Sequence[s
 
 def _tail(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    told = [line for line in lines if line.startswith("error:")] or lines[-5:]
+    told = re.findall(r"error: (.+)", text) or lines[-5:]
     return "\n".join(told)
 
 

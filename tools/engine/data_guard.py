@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+from pathlib import Path
 from typing import Any
 
 from components.data_places import data_places, moved
@@ -10,14 +12,15 @@ from components.settings import Stack
 from tools.common import Failure, console
 
 
-def refuse_moved_data(stack: str, settings: Stack, state: dict[str, Any]) -> None:
+def refuse_moved_data(stack: str, settings: Stack, state: dict[str, Any], cluster: str | None) -> None:
     """Compare where the last `up` put the data with where these settings would.
 
+    :param cluster: identity of the cluster that is there now.
     :param state: the stack's exported deployment; nothing is refused for one that was never up.
     :raises Failure: when the places differ and ``FORCE`` does not name the stack.
     """
     before = _exported(state).get("dataPlaces")
-    changes = moved(before, data_places(settings)) if before else []
+    changes = moved(before, data_places(settings, cluster)) if before else []
     if not changes:
         return
     text = f"this would move away from data that stack {stack} holds: {'; '.join(changes)}"
@@ -29,6 +32,12 @@ def refuse_moved_data(stack: str, settings: Stack, state: dict[str, Any]) -> Non
         "set it back; or move the data first (docs/operations.md), and then say that it may be lost: "
         f"FORCE={stack} make up STACK={stack}",
     )
+
+
+def identity_of_cluster(root: Path) -> str | None:
+    """What ``make cluster`` noted of the cluster that is there now."""
+    note = root / ".local" / "cluster.json"
+    return json.loads(note.read_text()).get("identity") if note.exists() else None
 
 
 def _exported(state: dict[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 from pulumi import automation as auto
 
 from tools.common import ROOT, Failure, console
-from tools.engine.data_guard import refuse_moved_data
+from tools.engine.data_guard import identity_of_cluster, refuse_moved_data
 from tools.engine.progress import kind_of, name_of, watched
 from tools.engine.recovery import release_dead_lock, settle_pending
 from tools.engine.workspace import Program, forget, open_stack, place_of, state_of
@@ -49,7 +49,7 @@ def up(stack: str, root: Path = ROOT, program: Program | None = None) -> auto.Up
     """Bring the stack to what its settings say."""
     opened, interrupted, state = _open(stack, root, program)
     if program is None:
-        refuse_moved_data(stack, settings_of(stack, root), state)
+        refuse_moved_data(stack, settings_of(stack, root), state, identity_of_cluster(root))
     _tell_place(opened)
     with watched("up", stack) as progress:
         result = opened.up(on_event=progress, refresh=interrupted or None, suppress_progress=True)

@@ -99,8 +99,8 @@ def environment(place: Place, providers: Providers) -> dict[str, str]:
         "PULUMI_HOME": str(providers.home),
         "PULUMI_SKIP_UPDATE_CHECK": "true",
         **_backend(place),
-        **_passphrase(place),
     }
+    env |= _passphrase(place, env.get("PULUMI_BACKEND_URL", ""))
     kubectl = load(place.local / "cluster.json").get("kubectl")
     if kubectl and "MLFLOW_KUBECTL" not in os.environ:
         env["MLFLOW_KUBECTL"] = kubectl
@@ -125,16 +125,24 @@ def _backend(place: Place) -> dict[str, str]:
         return {"PULUMI_BACKEND_URL": credentials["current"]}
     if os.environ.get("PULUMI_ACCESS_TOKEN"):
         return {"PULUMI_BACKEND_URL": "https://api.pulumi.com"}
-    state = place.local / "state"
-    state.mkdir(parents=True, exist_ok=True)
-    return {"PULUMI_BACKEND_URL": f"file://{state}"}
+    (place.local / "state").mkdir(parents=True, exist_ok=True)
+    return {"PULUMI_BACKEND_URL": _own_backend(place)}
 
 
-def _passphrase(place: Place) -> dict[str, str]:
-    """The user's passphrase, else one generated for this checkout, readable by its owner only."""
+def _own_backend(place: Place) -> str:
+    return f"file://{place.local / 'state'}"
+
+
+def _passphrase(place: Place, backend: str) -> dict[str, str]:
+    """The user's passphrase, else, for this checkout's own state only, one generated for its owner's eyes.
+
+    Others who share a backend could not read a state whose passphrase lies here.
+    """
     for name in ("PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"):
         if os.environ.get(name) is not None:
             return {name: os.environ[name]}
+    if backend != _own_backend(place):
+        return {}
     path = place.local / "passphrase"
     if not path.exists():
         path.touch(mode=0o600)

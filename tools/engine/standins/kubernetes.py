@@ -25,10 +25,10 @@ from tools.engine.standins.objects import (
     CLUSTER_SCOPED,
     check_token,
     clean,
-    cluster_of,
     forces,
     identifier,
     outputs_of,
+    same_cluster,
     token_of,
 )
 from tools.engine.standins.plugin import (
@@ -89,7 +89,7 @@ class Kubernetes(Plugin):
         changed = sorted(key for key in {*olds, *news} if olds.get(key) != news.get(key))
         if not changed:
             return provider_pb2.DiffResponse(changes=provider_pb2.DiffResponse.DIFF_NONE)
-        moved = cluster_of(olds) != cluster_of(news) and not has_unknown(news)
+        moved = not has_unknown(news) and not same_cluster(olds, news)
         return provider_pb2.DiffResponse(
             changes=provider_pb2.DiffResponse.DIFF_SOME, diffs=changed, replaces=changed if moved else []
         )

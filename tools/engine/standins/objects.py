@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from typing import Any, cast
+from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -25,19 +26,34 @@ def token_of(urn: str) -> str:
     return urn.split("::")[2].split("$")[-1]
 
 
-def cluster_of(config: Properties) -> object:
-    """What tells one cluster from another: the identifier, else the server that the kubeconfig names."""
+def same_cluster(olds: Properties, news: Properties) -> bool:
+    """Whether two provider configurations mean the same cluster, by its identifier, else by its server.
+
+    A kubeconfig that cannot be read any more, such as that of another clone, tells nothing: the same.
+    """
+    old, new = _cluster_of(olds), _cluster_of(news)
+    return old is None or new is None or old == new
+
+
+def _cluster_of(config: Properties) -> object:
     if config.get("clusterIdentifier"):
         return config["clusterIdentifier"]
-    kubeconfig = config.get("kubeconfig")
     try:
-        content = cast(Object, yaml.safe_load(kubeconfig) if isinstance(kubeconfig, str) else kubeconfig)
+        content = _kubeconfig(config.get("kubeconfig"))
         name = config.get("context") or content["current-context"]
         chosen = next(each["context"] for each in content["contexts"] if each["name"] == name)
         cluster = config.get("cluster") or chosen["cluster"]
         return next(each["cluster"]["server"] for each in content["clusters"] if each["name"] == cluster)
-    except (TypeError, KeyError, StopIteration, yaml.YAMLError):  # a path, whose content is not in the state
-        return kubeconfig, config.get("context")
+    except (TypeError, KeyError, StopIteration, OSError, yaml.YAMLError):
+        return None
+
+
+def _kubeconfig(given: Any) -> Object:
+    """A kubeconfig's content, given as such, as a text or as a path."""
+    if isinstance(given, str):
+        is_content = "\n" in given or given.lstrip().startswith("{")
+        given = yaml.safe_load(given if is_content else Path(given).expanduser().read_text())
+    return given
 
 
 def clean(properties: Properties) -> Object:
