@@ -14,7 +14,9 @@ from pathlib import Path
 
 from tools.common import Failure, console
 
-STAGE = re.compile(r"^(STEP \d+/\d+: .*|#\d+ \[.*\d+/\d+\] .*|I: .*\.\.\.|Installing collected packages).*")
+STAGE = re.compile(
+    r"^(STEP \d+/\d+: (?:FROM|COPY|RUN) .*|#\d+ \[.*\d+/\d+\] .*|I: .*\.\.\.|Installing collected packages)"
+)
 """Lines of buildah, BuildKit, mmdebstrap and pip that say how far they are."""
 WIDTH = 100
 TAIL = 25
@@ -65,7 +67,8 @@ def run_watched(
         for line in process.stdout:
             last.append(line.rstrip())
             if stage := STAGE.match(line):
-                console.print(f"    {stage.group(1)[:WIDTH]}", style="dim", markup=False)
+                shown = " ".join(stage.group(1).split())[:WIDTH]
+                console.print(f"    {shown}", style="dim", markup=False)
         code = process.wait()
     finally:
         timer.cancel()
