@@ -25,8 +25,9 @@ WRITTEN = sorted({README, *(ROOT / "docs").rglob("*.md")} - {ROOT / name for nam
 """Every page that a person wrote."""
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
-TEST = re.compile(r"`(tests/[\w/]+\.py)(?:::(\w+))?`")
+LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)\s]*)?(?: \"[^\"]*\")?\)")
+TEST = re.compile(r"(tests/[\w/]+\.py)(?:::(\w+)| \"(\w+)\")?")
+"""A test file, and perhaps one test in it: after ``::``, or as the title of a link."""
 KEY = re.compile(r"(?<![\w/.])mlflow:([a-z]\w*(?:\.\w+)*)(?![\w:/])")
 VERB = re.compile(r"\bmake (?!-)([a-z]+(?:-[a-z]+)*)")
 
@@ -95,7 +96,8 @@ def test_every_settings_key_that_is_named_exists(page: Path) -> None:
 
 @each_page
 def test_every_test_that_is_named_exists(page: Path) -> None:
-    for file, name in TEST.findall(page.read_text()):
+    for file, one, other in TEST.findall(page.read_text()):
+        name = one or other
         assert (ROOT / file).exists(), file
         assert not name or name in names_in(ROOT / file), f"{file} has no {name}"
 
@@ -104,7 +106,7 @@ def test_the_readme_names_a_test_for_each_claim() -> None:
     table = README.read_text().partition("| claim | test |")[2].partition("\n\n")[0]
     rows = [line for line in table.splitlines() if line.startswith("| ") and "---" not in line]
     assert len(rows) >= 10
-    assert [row for row in rows if not any(name for _, name in TEST.findall(row))] == []
+    assert [row for row in rows if not any(one or other for _, one, other in TEST.findall(row))] == []
 
 
 @each_page
