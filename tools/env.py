@@ -6,9 +6,10 @@ import shlex
 
 from tools.common import cli
 from tools.engine.cli import find_cli
+from tools.engine.place import place_of, prepare
 from tools.engine.plugins import choose_providers
 from tools.engine.verbs import parse
-from tools.engine.workspace import environment, place_of, prepare
+from tools.engine.workspace import environment
 
 
 def main(argv: list[str]) -> int:

@@ -9,8 +9,9 @@ import pytest
 
 from tools.common import Failure
 from tools.engine import cli, plugins, workspace
+from tools.engine.place import Place, difference, merge
 from tools.engine.plugins import Providers, choose_providers, sdk_version
-from tools.engine.workspace import Place, difference, environment, merge
+from tools.engine.workspace import environment
 
 pytestmark = pytest.mark.unit
 CLI = Path("/usr/local/bin/pulumi")

@@ -16,7 +16,8 @@ from tests.engine.conftest import Program, Project
 from tools import secret
 from tools.common import Failure
 from tools.engine import verbs, workspace
-from tools.engine.workspace import load, open_stack, place_of, set_secret
+from tools.engine.place import load, place_of
+from tools.engine.workspace import open_stack, set_secret
 
 pytestmark = [
     pytest.mark.engine,

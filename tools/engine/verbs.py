@@ -13,9 +13,10 @@ from pulumi import automation as auto
 
 from tools.common import ROOT, Failure, console
 from tools.engine.data_guard import identity_of_cluster, refuse_moved_data
+from tools.engine.place import forget, place_of
 from tools.engine.progress import kind_of, name_of, watched
 from tools.engine.recovery import release_dead_lock, settle_pending
-from tools.engine.workspace import Program, forget, open_stack, place_of, state_of
+from tools.engine.workspace import OpenedStack, Program, open_stack, state_of
 from tools.settings import settings_of
 
 LOST_WITH_THE_STACK = {"PersistentVolumeClaim", "StatefulSet", "Secret", "PersistentVolume"}
@@ -29,13 +30,12 @@ def parse(argv: list[str], text: str) -> str:
     return parser.parse_args(argv).stack
 
 
-def _open(stack: str, root: Path, program: Program | None) -> tuple[auto.Stack, bool, dict[str, Any]]:
-    """Open a stack and settle what an interrupted run left: is a refresh due, and the state before."""
+def _open(stack: str, root: Path, program: Program | None) -> tuple[OpenedStack, bool]:
+    """Open a stack and settle what an interrupted run left: is a refresh due?"""
     opened = open_stack(stack, root, program)
     release_dead_lock(opened, opened.workspace.project_settings().name)
-    state = state_of(opened)
-    interrupted = settle_pending(opened, state)
-    return opened, interrupted, state
+    interrupted = settle_pending(opened, opened.state)
+    return opened, interrupted
 
 
 def preview(stack: str, root: Path = ROOT, program: Program | None = None) -> auto.PreviewResult:
@@ -47,9 +47,9 @@ def preview(stack: str, root: Path = ROOT, program: Program | None = None) -> au
 
 def up(stack: str, root: Path = ROOT, program: Program | None = None) -> auto.UpResult:
     """Bring the stack to what its settings say."""
-    opened, interrupted, state = _open(stack, root, program)
+    opened, interrupted = _open(stack, root, program)
     if program is None:
-        refuse_moved_data(stack, settings_of(stack, root), state, identity_of_cluster(root))
+        refuse_moved_data(stack, settings_of(stack, root), opened.state, identity_of_cluster(root))
     _tell_place(opened)
     with watched("up", stack) as progress:
         result = opened.up(on_event=progress, refresh=interrupted or None, suppress_progress=True)
@@ -62,7 +62,7 @@ def up(stack: str, root: Path = ROOT, program: Program | None = None) -> auto.Up
 
 def refresh(stack: str, root: Path = ROOT, program: Program | None = None) -> auto.RefreshResult:
     """Bring the state to what is really there, showing what somebody else changed."""
-    opened, _, _ = _open(stack, root, program)
+    opened, _ = _open(stack, root, program)
     with watched("refresh", stack) as progress:
         return opened.refresh(on_event=progress, suppress_progress=True)
 
@@ -72,7 +72,7 @@ def down(stack: str, root: Path = ROOT, program: Program | None = None) -> None:
 
     :raises Failure: when protected resources are in it, or the answer is not the stack's name.
     """
-    opened, interrupted, _ = _open(stack, root, program)
+    opened, interrupted = _open(stack, root, program)
     resources: list[dict[str, Any]] = state_of(opened).get("resources") or []
     protected = [each["urn"] for each in resources if each.get("protect")]
     if protected:
@@ -96,7 +96,7 @@ def unprotect(stack: str, root: Path = ROOT) -> list[str]:
 
     :returns: the URNs released.
     """
-    opened, _, _ = _open(stack, root, None)
+    opened, _ = _open(stack, root, None)
     resources: list[dict[str, Any]] = state_of(opened).get("resources") or []
     protected = [each for each in resources if each.get("protect")]
     if not protected:

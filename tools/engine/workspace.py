@@ -1,9 +1,4 @@
-"""A stack, opened: engine, providers, backend, passphrase and settings put together for one operation.
-
-Tracked files stay as they are. What an operation adds to a stack's settings (the passphrase's salt,
-encrypted values) lives in ``.local/stacks/Pulumi.<stack>.yaml``; ``.local/work/<stack>`` holds the
-settings merged from both, which is all that the engine sees.
-"""
+"""A stack, opened: engine, providers, backend, passphrase and settings put together for one operation."""
 
 from __future__ import annotations
 
@@ -12,85 +7,26 @@ import logging
 import os
 import runpy
 import secrets
-import shutil
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import pulumi
-import yaml
 from pulumi import automation as auto
+from pulumi.automation._stack import StackInitMode
 from semver import VersionInfo
 
 from tools.common import ROOT, Failure, run
 from tools.engine.advice import failure_of
 from tools.engine.cli import find_cli, is_users_own, known_version
+from tools.engine.place import Place, keep_additions, load, place_of, prepare
 from tools.engine.plugins import CHOICE, STAND_INS, Providers, choose_providers, users_home
 from tools.engine.standins import MARK, MARK_KEY
 
 Program = Callable[[], None]
 STAND_INS_VARIABLE = "MLFLOW_STAND_INS"
 """``1`` for programs that run with stand-ins, whose stacks ``.local/stacks/<stack>.stand-ins`` marks."""
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where one stack's files are.
-
-    :ivar root: the folder of ``Pulumi.yaml``.
-    """
-
-    root: Path
-    stack: str
-
-    @property
-    def local(self) -> Path:
-        return self.root / ".local"
-
-    @property
-    def tracked(self) -> Path:
-        return self.root / f"Pulumi.{self.stack}.yaml"
-
-    @property
-    def overlay(self) -> Path:
-        return self.local / "stacks" / f"Pulumi.{self.stack}.yaml"
-
-    @property
-    def mark(self) -> Path:
-        return self.local / "stacks" / f"{self.stack}.stand-ins"
-
-    @property
-    def work(self) -> Path:
-        return self.local / "work" / self.stack
-
-    @property
-    def merged(self) -> Path:
-        return self.work / f"Pulumi.{self.stack}.yaml"
-
-    def project(self) -> dict[str, Any]:
-        return load(self.root / "Pulumi.yaml")
-
-    def cloud(self) -> str | None:
-        """The stack's ``mlflow:cloud`` (``<project>:cloud`` where the project is named otherwise)."""
-        return (load(self.tracked).get("config") or {}).get(f"{self.project()['name']}:cloud")
-
-
-def load(path: Path) -> dict[str, Any]:
-    """A YAML file; empty when missing."""
-    return (yaml.safe_load(path.read_text()) or {}) if path.exists() else {}
-
-
-def place_of(stack: str, root: Path = ROOT) -> Place:
-    """:raises Failure: when the stack has no settings file."""
-    place = Place(root, stack)
-    if not place.tracked.exists():
-        known = sorted(path.name.split(".")[1] for path in root.glob("Pulumi.*.yaml"))
-        raise Failure(
-            f"there is no {place.tracked.name}", f"stacks with a settings file: {', '.join(known) or 'none'}"
-        )
-    return place
 
 
 def environment(place: Place, providers: Providers) -> dict[str, str]:
@@ -150,57 +86,6 @@ def _passphrase(place: Place, backend: str) -> dict[str, str]:
     return {"PULUMI_CONFIG_PASSPHRASE_FILE": str(path)}
 
 
-def prepare(place: Place) -> None:
-    """Write the work folder: the project file that an inline program needs, and the merged settings."""
-    place.work.mkdir(parents=True, exist_ok=True)
-    # The program runs inside this process: the runtime's options (its virtual environment) do not apply.
-    project = {**place.project(), "runtime": "python"}
-    project.pop("main", None)
-    (place.work / "Pulumi.yaml").write_text(yaml.safe_dump(project, sort_keys=False))
-    merged = merge(load(place.tracked), load(place.overlay))
-    place.merged.touch(mode=0o600)
-    place.merged.write_text(yaml.safe_dump(merged, sort_keys=False))
-
-
-def keep_additions(place: Place) -> None:
-    """Carry what the engine or ``make secret`` added to the work folder's settings over to the overlay."""
-    added = difference(load(place.merged), load(place.tracked))
-    if added and added != load(place.overlay):
-        place.overlay.parent.mkdir(parents=True, exist_ok=True)
-        place.overlay.touch(mode=0o600)
-        place.overlay.write_text(yaml.safe_dump(added, sort_keys=False))
-
-
-def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """Two settings files as one; ``over`` wins where both say something."""
-    result = dict(base)
-    for key, value in over.items():
-        old = result.get(key)
-        both = isinstance(old, dict) and isinstance(value, dict) and "secure" not in value
-        result[key] = merge(old, value) if both else value  # type: ignore[arg-type]
-    return result
-
-
-def difference(whole: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
-    """What ``whole`` says and ``base`` does not."""
-    result = {}
-    for key, value in whole.items():
-        old = base.get(key)
-        if isinstance(value, dict) and isinstance(old, dict) and "secure" not in value:
-            value = difference(value, old)
-            if not value:
-                continue
-        elif key in base and (value == old or _as_written(value) == _as_written(old)):
-            continue
-        result[key] = value
-    return result
-
-
-def _as_written(value: Any) -> str:
-    """A plain value as the engine writes it: whenever it adds a salt it turns ``false`` into ``"false"``."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
 def root_program(root: Path) -> Program:
     """The project's ``__main__.py`` as an inline program; a :class:`Failure` in it needs no traceback."""
 
@@ -215,7 +100,18 @@ def root_program(root: Path) -> Program:
     return run_it
 
 
-def open_stack(stack: str, root: Path = ROOT, program: Program | None = None) -> auto.Stack:
+class OpenedStack(auto.Stack):
+    """A stack of the Automation API.
+
+    :ivar state: its state when it was opened: ``resources``, ``pending_operations`` and more.
+    """
+
+    def __init__(self, name: str, workspace: auto.Workspace, mode: StackInitMode) -> None:
+        super().__init__(name, workspace, mode)
+        self.state = state_of(self)
+
+
+def open_stack(stack: str, root: Path = ROOT, program: Program | None = None) -> OpenedStack:
     """Open a stack, making it in the backend when it is new.
 
     :param root: the folder of ``Pulumi.yaml``, ``Pulumi.<stack>.yaml`` and ``__main__.py``.
@@ -237,11 +133,11 @@ def open_stack(stack: str, root: Path = ROOT, program: Program | None = None) ->
     logging.getLogger("grpc._server").setLevel(logging.CRITICAL)
     os.environ[STAND_INS_VARIABLE] = "1" if providers.stand_ins else "0"  # for the program, which runs here
     try:
-        opened = auto.Stack.create_or_select(stack, workspace)
-        keep_additions(place)
-        check_makers(place, state_of(opened), providers)
+        opened = OpenedStack(stack, workspace, StackInitMode.CREATE_OR_SELECT)
     except auto.CommandError as error:
         raise failure_of(error, "up", stack) from error
+    keep_additions(place)
+    check_makers(place, opened.state, providers)
     return opened
 
 
@@ -296,27 +192,6 @@ def makers(state: dict[str, Any]) -> dict[str, bool]:
         if resource["type"].startswith(prefix)
     }
     return {package: stand_in for package, stand_in in found.items() if package in STAND_INS}
-
-
-def forget(place: Place) -> list[str]:
-    """Remove what this checkout holds of a stack that was taken down.
-
-    Values that the user set by ``make secret`` are kept, or a later ``make up`` could not use them.
-
-    :returns: the configuration keys kept.
-    """
-    shutil.rmtree(place.work, ignore_errors=True)
-    place.mark.unlink(missing_ok=True)
-    kept = sorted(load(place.overlay).get("config") or {})
-    if not kept:
-        place.overlay.unlink(missing_ok=True)
-    # The engine keeps copies of a removed stack's state, for which nobody has a use any more.
-    project, engine = place.project()["name"], place.local / "state" / ".pulumi"
-    for folder in ("history", "backups"):
-        shutil.rmtree(engine / folder / project / place.stack, ignore_errors=True)
-    for copy in (engine / "stacks" / project).glob(f"{place.stack}.json*"):
-        copy.unlink()
-    return kept
 
 
 def set_secret(stack: str, path: str, value: str, root: Path = ROOT) -> Path:

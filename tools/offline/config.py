@@ -72,7 +72,7 @@ def load(
     given = _read(stack_file, f"choose one of these stacks: {stacks}")
     own = root / ".local" / "stacks" / stack_file.name
     if local and own.exists():
-        from tools.engine.workspace import merge
+        from tools.engine.place import merge
 
         given = merge(given, _read(own, ""))
     if given.get("environment"):
