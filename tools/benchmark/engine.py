@@ -1,0 +1,166 @@
+"""Sections `engine` and `up`: what the program costs over an empty one, and over kubectl."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tools.benchmark.place import (
+    NAMESPACE,
+    PLAIN_NAMESPACE,
+    STACK,
+    Bench,
+    Project,
+    dev_settings,
+    kubectl,
+    providers,
+    remove_namespaces,
+    say,
+)
+from tools.benchmark.results import Figure, Sample, Section
+from tools.common import step
+from tools.offline import run
+from tools.offline.rendered import Rendered
+from tools.render import Manifest, manifests, write
+
+UNCHANGED_GOAL = 1.5
+UP_GOAL = 1.25
+WAIT_LIMIT = 300
+
+
+def unchanged(bench: Bench, rounds: int) -> Section:
+    """Preview and `up` of a stack that is up, against the same verbs on an empty program."""
+    bench.ensure_up()
+    bench.empty.verb("up")  # the first one makes the stack in its state
+    projects = {"dev": bench.mlflow, "empty": bench.empty}
+    found: dict[str, list[float]] = {}
+    for number in range(rounds):
+        for verb in ("preview", "up"):
+            for name in ("dev", "empty") if number % 2 == 0 else ("empty", "dev"):
+                seconds = projects[name].verb(verb)
+                found.setdefault(f"{verb} of {name}", []).append(seconds)
+                say(f"{verb} of {name}: {seconds:.2f} s")
+    samples = [Sample(name=name, unit="s", values=values) for name, values in found.items()]
+    return Section(
+        name="engine",
+        samples=samples,
+        figures=[_unchanged_figure(verb, found) for verb in ("preview", "up")],
+        setting=[
+            f"Whole verbs as a person waits for them, {_resources(bench.mlflow)} resources in dev, nothing "
+            "to change; both programs in throw-away projects with a state in a local folder.",
+        ],
+        providers=providers(),
+    )
+
+
+def _unchanged_figure(verb: str, found: dict[str, list[float]]) -> Figure:
+    more = min(found[f"{verb} of dev"]) - min(found[f"{verb} of empty"])
+    return Figure(
+        title=f"unchanged {verb}" if verb == "up" else verb,
+        numerator=f"{verb} of dev",
+        denominator=f"{verb} of empty",
+        goal=UNCHANGED_GOAL,
+        explanation=(
+            f"dev takes {more:.1f} s more than the empty program at best: it imports the Kubernetes SDK, "
+            "starts a process per provider plugin, and has every resource checked and compared"
+        ),
+    )
+
+
+def _resources(project: Project) -> int:
+    """Resources in the state of a project."""
+    states = list((project.folder / ".local" / "state").rglob(f"stacks/**/{STACK}.json"))
+    state = json.loads(states[0].read_text())
+    return len(state["checkpoint"]["latest"]["resources"])
+
+
+def fresh(bench: Bench, rounds: int) -> Section:
+    """`up` of a new stack until ready, against kubectl with the same objects and the same waits."""
+    up: list[float] = []
+    plain: list[float] = []
+
+    def ours() -> None:
+        if bench.is_up:
+            bench.take_down()
+            remove_namespaces("what is left of the stack", NAMESPACE)
+        up.append(bench.up())
+
+    def theirs() -> None:
+        plain.append(_apply(bench, bench.folder / "manifests"))
+        remove_namespaces("what kubectl made", PLAIN_NAMESPACE)
+
+    for number in range(rounds):
+        turns: list[Callable[[], None]] = [ours, theirs]
+        for turn in turns if number % 2 == 0 else turns[::-1]:
+            turn()
+    samples = [Sample(name="up", unit="s", values=up), Sample(name="kubectl apply", unit="s", values=plain)]
+    figure = Figure(
+        title="up until ready",
+        numerator="up",
+        denominator="kubectl apply",
+        goal=UP_GOAL,
+        explanation=(
+            f"the program's own part is {min(up) - min(plain):.1f} s at best: opening the stack and starting "
+            "the engine come before the first object, and each object is applied by itself"
+        ),
+    )
+    return Section(
+        name="up",
+        samples=samples,
+        figures=[figure],
+        setting=[
+            "A new namespace with PostgreSQL, migration and server on a running cluster that has the images; "
+            "kubectl applies what `make render` writes, with the same gates: the database ready before the "
+            "migration starts, the migration complete before the server.",
+        ],
+        providers=providers(),
+    )
+
+
+def _apply(bench: Bench, folder: Path) -> float:
+    """Apply the rendered manifests with the program's own waits between them; seconds."""
+    root = Project(
+        folder,
+        dev_settings(PLAIN_NAMESPACE, bench.ports[1]),
+        (bench.mlflow.folder / "__main__.py").read_text(),
+    )
+    try:
+        rendered = manifests(
+            run(STACK, answers=Rendered(fresh=True), local=True, root=root.folder), show_secrets=True
+        )
+        gates = _gates(rendered)
+        folders = []
+        for number, part in enumerate(gates):
+            folders.append(folder / f"part-{number}")
+            write(folders[-1], part, private=True)
+        with step("kubectl apply and the same waits"):
+            start = time.monotonic()
+            for part, path in zip(gates, folders, strict=True):
+                kubectl("apply", "--server-side", "-f", str(path), timeout=90)
+                _wait(part)
+            return time.monotonic() - start
+    finally:
+        shutil.rmtree(folder)
+
+
+def _gates(rendered: list[Manifest]) -> list[list[Manifest]]:
+    """The objects in three parts: up to the database, the migration, the server."""
+    part_of = {"Job": 1, "Deployment": 2}
+    parts: list[list[Manifest]] = [[], [], []]
+    for one in rendered:
+        parts[part_of.get(one.content["kind"], 0)].append(one)
+    return parts
+
+
+def _wait(part: list[Manifest]) -> None:
+    limit = f"--timeout={WAIT_LIMIT}s"
+    for one in part:
+        kind, name = one.content["kind"], one.content["metadata"]["name"]
+        where = ("-n", PLAIN_NAMESPACE)
+        if kind in ("StatefulSet", "Deployment"):
+            kubectl("rollout", "status", f"{kind}/{name}", *where, limit, timeout=WAIT_LIMIT + 10)
+        elif kind == "Job":
+            kubectl("wait", "--for=condition=complete", f"job/{name}", *where, limit, timeout=WAIT_LIMIT + 10)

@@ -1,0 +1,1 @@
+"""What runs inside the benchmark's pods; standard library only."""

@@ -1,0 +1,205 @@
+"""Sections `requests` and `memory`: the server against one with default flags, under the same load."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tools.benchmark import baseline
+from tools.benchmark.place import Bench, say
+from tools.benchmark.pods import address, memory, ready, run_script, server_pod, state
+from tools.benchmark.results import Figure, Sample, Section
+from tools.common import Failure, step
+
+CONNECTIONS = 8
+WORKLOADS = ("log-metric", "search-runs")
+OURS, DEFAULT, UVLOOP = "this stack", "default server", "default server with uvloop"
+PODS = {DEFAULT: "bench-default", UVLOOP: "bench-default-uvloop"}
+RATE_GOAL = 1.5
+MEMORY_GOAL = 600.0
+"""MB; issue 3, part 11."""
+PORT = 5000
+START_LIMIT = 180
+SETTLE = 15
+"""Seconds after the last server is ready: the default one starts its job consumers behind its back."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """Under which conditions the load ran.
+
+    :ivar seconds: of each measurement, after a warm-up of a quarter of that.
+    :ivar cpu: CPU limit of every server, that of the stack's.
+    :ivar workers: processes of the stack's server.
+    """
+
+    rounds: int
+    seconds: float
+    cpu: str
+    workers: int
+
+
+def sections(bench: Bench, *, rounds: int, seconds: float) -> list[Section]:
+    """Start the default servers beside the stack, load all in turns, and read their memory before and after.
+
+    :param seconds: of each measurement, after a warm-up of a quarter of that.
+    """
+    bench.ensure_up()
+    reference = baseline.image()
+    server = server_pod()
+    container = server["spec"]["containers"][0]
+    trial = Trial(
+        rounds=rounds,
+        seconds=seconds,
+        cpu=container["resources"]["limits"]["cpu"],
+        workers=workers_of(container["command"]),
+    )
+    pods = {OURS: server["metadata"]["name"], **PODS}
+    systems = {PODS[DEFAULT]: False, PODS[UVLOOP]: True}
+    baseline.start(reference, systems, trial.cpu)
+    try:
+        with step("default servers start"):
+            for name in systems:
+                ready(name, START_LIMIT)
+            time.sleep(SETTLE)
+        idle = {system: memory(pod) for system, pod in pods.items()}
+        found = _load(pods, trial)
+        loaded = {system: memory(pod) for system, pod in pods.items()}
+    finally:
+        baseline.stop(systems)
+    return [_requests(found, loaded, trial), _memory(idle, loaded, len(found))]
+
+
+def workers_of(command: list[str]) -> int:
+    """The number of worker processes that a server's command line asks for; MLflow's default is 4."""
+    given = [word.partition("=")[2] for word in command if word.startswith("--workers=")]
+    return int(given[-1]) if given else 4
+
+
+def _load(pods: Mapping[str, str], trial: Trial) -> list[dict[str, Any]]:
+    plan = {
+        "systems": [{"name": name, "host": address(pod), "port": PORT} for name, pod in pods.items()],
+        "workloads": WORKLOADS,
+        "connections": CONNECTIONS,
+        "rounds": trial.rounds,
+        "seconds": trial.seconds,
+        "warmup": trial.seconds / 4,
+    }
+    turns = trial.rounds * len(WORKLOADS) * len(pods)
+    expected = turns * trial.seconds * 1.25
+    try:
+        with step(f"load over {CONNECTIONS} connections, {turns} measurements ({expected:.0f} s)"):
+            return run_script("load.py", plan, int(expected * 2 + 180), _tell)
+    except Failure as failure:
+        told = "\n".join(state(pod) for pod in pods.values())
+        raise Failure(f"{failure}\n{told}", failure.hint) from None
+
+
+def _tell(line: dict[str, Any]) -> None:
+    say(
+        f"{line['workload']} on {line['system']}: {line['rate']:.0f} req/s, "
+        f"p50 {line['p50'] * 1000:.0f} ms, p95 {line['p95'] * 1000:.0f} ms"
+    )
+
+
+def _requests(found: list[dict[str, Any]], loaded: Mapping[str, float], trial: Trial) -> Section:
+    samples, figures = [], []
+    for workload in WORKLOADS:
+        for system in (OURS, DEFAULT, UVLOOP):
+            lines = [each for each in found if (each["system"], each["workload"]) == (system, workload)]
+            rates = [line["rate"] for line in lines]
+            name = f"{workload}, {system}"
+            samples += [
+                Sample(name=name, unit="req/s", values=rates),
+                Sample(
+                    name=f"{name}, median latency", unit="ms", values=[1e3 * each["p50"] for each in lines]
+                ),
+                Sample(
+                    name=f"{name}, 95th percentile", unit="ms", values=[1e3 * each["p95"] for each in lines]
+                ),
+                Sample(
+                    name=f"{name}, per GB",
+                    unit="req/s/GB",
+                    values=[rate * 1e3 / loaded[system] for rate in rates],
+                ),
+            ]
+        figures += _figures(workload, {sample.name: sample for sample in samples}, trial)
+    return Section(
+        name="requests",
+        samples=samples,
+        figures=figures,
+        setting=[
+            f"Closed loop over {CONNECTIONS} keep-alive connections from a pod, {trial.rounds} rounds of "
+            f"{trial.seconds:g} s after warm-up, systems in turns; every server has a CPU limit of "
+            f"{trial.cpu} and a database of its own in the same PostgreSQL; servers, PostgreSQL and load "
+            "share the machine's cores.",
+            "Default server: `mlflow server --host 0.0.0.0` of the same version from a plain `pip install "
+            f"mlflow psycopg2-binary`, memory limit {baseline.MEMORY_LIMIT}; per GB is by the memory after "
+            "the load.",
+        ],
+    )
+
+
+def _figures(workload: str, samples: Mapping[str, Sample], trial: Trial) -> list[Figure]:
+    ours, default = f"{workload}, {OURS}", f"{workload}, {DEFAULT}"
+    latency = {name: samples[f"{name}, median latency"].median for name in (ours, default)}
+    why = (
+        f"a request takes {latency[ours]:.0f} ms here and {latency[default]:.0f} ms there at the median; "
+        f"this stack serves with {trial.workers} worker process(es) to stay within its memory goal, the "
+        "default server with four, and both share the cores with PostgreSQL and the load"
+    )
+    return [
+        Figure(
+            title=workload,
+            numerator=ours,
+            denominator=default,
+            goal=RATE_GOAL,
+            better="higher",
+            explanation=why,
+        ),
+        Figure(
+            title=f"{workload}, against it with uvloop",
+            numerator=ours,
+            denominator=f"{workload}, {UVLOOP}",
+            better="higher",
+        ),
+        Figure(
+            title=f"{workload} per GB of memory",
+            numerator=f"{ours}, per GB",
+            denominator=f"{default}, per GB",
+            better="higher",
+        ),
+    ]
+
+
+def _memory(idle: Mapping[str, float], loaded: Mapping[str, float], measurements: int) -> Section:
+    samples = [
+        Sample(name=f"{system}, {state}", unit="MB", values=[found[system]])
+        for system in (OURS, DEFAULT, UVLOOP)
+        for state, found in (("idle", idle), ("after load", loaded))
+    ]
+    grown = loaded[OURS] - idle[OURS]
+    why = (
+        f"{idle[OURS]:.0f} MB are there before the first request (the code of MLflow and what it imports), "
+        f"{grown:.0f} MB came with the load"
+    )
+    absolute = [
+        Figure(title=f"a replica, {state}", numerator=f"{OURS}, {state}", goal=MEMORY_GOAL, explanation=why)
+        for state in ("idle", "after load")
+    ]
+    ratio = Figure(
+        title="a replica against the default server, after load",
+        numerator=f"{OURS}, after load",
+        denominator=f"{DEFAULT}, after load",
+    )
+    return Section(
+        name="memory",
+        samples=samples,
+        figures=[*absolute, ratio],
+        setting=[
+            "Working set of the pod, read from its cgroup as Kubernetes counts it, before and after "
+            f"{measurements} load measurements.",
+        ],
+    )

@@ -1,0 +1,21 @@
+"""One verb in another project's folder, in a process of its own: what `make up` does, to be timed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from tools.common import cli
+from tools.engine import verbs
+
+
+def main(argv: list[str]) -> int:
+    """``python -m tools.benchmark.verb preview|up|down STACK FOLDER``."""
+    name, stack, folder = argv
+    os.environ["FORCE"] = stack  # a throw-away stack: `down` need not ask
+    {"preview": verbs.preview, "up": verbs.up, "down": verbs.down}[name](stack, Path(folder))
+    return 0
+
+
+if __name__ == "__main__":
+    cli(main)
