@@ -15,7 +15,14 @@ from tools.cluster import info
 from tools.common import Failure, cli, console
 from tools.image_build.build import Built, base_of, build
 from tools.image_build.debian_root import host_architecture
-from tools.image_build.deliver import Record, cluster_instance, deliver, image_settings, node_platform
+from tools.image_build.deliver import (
+    Record,
+    cluster_instance,
+    deliver,
+    held_by_nodes,
+    image_settings,
+    node_platform,
+)
 from tools.image_build.engines import Docker, choose_engine
 from tools.image_build.lock import lock
 
@@ -36,7 +43,7 @@ def main(argv: list[str]) -> int:
     can_pull = bool(info()["canPull"])
     platform = node_platform()
     engine = choose_engine()
-    record = Record(cluster_instance())
+    record = Record(cluster_instance(), held_by_nodes())
     substitutes: list[str] = []
     ready = {"tracking-server": settings.server, "job": settings.job}
     for name in names:

@@ -281,15 +281,48 @@ def test_an_image_is_loaded_once_per_cluster_and_noted_with_what_the_program_che
     monkeypatch.setattr(deliver, "load_archive", loaded.append)
     path = tmp_path / "images.json"
     for _ in range(2):
-        deliver.deliver(built(tmp_path), Record(HERE, path), Pushes(), None)  # type: ignore[arg-type]
+        deliver.deliver(built(tmp_path), Record(HERE, set(), path), Pushes(), None)  # type: ignore[arg-type]
     assert loaded == [tmp_path / "job.tar"]
     noted = json.loads(path.read_text())
     assert noted["loadedInto"] == HERE
     assert noted["images"]["job"]["reference"] == "localhost/mlflow-job:abc"
     assert noted["images"]["job"]["contextHash"] == "c"
     another = {**HERE, "instance": "2"}
-    deliver.deliver(built(tmp_path), Record(another, path), Pushes(), None)  # type: ignore[arg-type]
+    deliver.deliver(built(tmp_path), Record(another, set(), path), Pushes(), None)  # type: ignore[arg-type]
     assert len(loaded) == 2
+
+
+def test_an_image_that_the_nodes_dropped_is_loaded_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[Path] = []
+    monkeypatch.setattr(deliver, "load_archive", loaded.append)
+    path = tmp_path / "images.json"
+    deliver.deliver(built(tmp_path), Record(HERE, set(), path), Pushes(), None)  # type: ignore[arg-type]
+    long_ago = path.stat().st_mtime - deliver.NODES_NAME_IMAGES_AFTER - 1
+    os.utime(path, (long_ago, long_ago))
+    named = {"localhost/mlflow-job:abc"}
+    deliver.deliver(built(tmp_path), Record(HERE, named, path), Pushes(), None)  # type: ignore[arg-type]
+    assert len(loaded) == 1
+    deliver.deliver(built(tmp_path), Record(HERE, set(), path), Pushes(), None)  # type: ignore[arg-type]
+    assert len(loaded) == 2
+
+
+def test_a_second_clone_loads_nothing_that_the_nodes_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliver, "load_archive", lambda _: pytest.fail("it is there already"))
+    path = tmp_path / "images.json"
+    record = Record(HERE, {"localhost/mlflow-job:abc"}, path)
+    deliver.deliver(built(tmp_path), record, Pushes(), None)  # type: ignore[arg-type]
+    assert json.loads(path.read_text())["images"]["job"]["reference"] == "localhost/mlflow-job:abc"
+
+
+def test_an_image_counts_as_there_when_every_node_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    nodes = [[["a:1"], ["b:1", "c:1"]], [["c:1"], None]]
+    items = [{"status": {"images": [{"names": names} for names in images]}} for images in nodes]
+    monkeypatch.setattr(deliver, "kubectl", lambda *_: json.dumps({"items": items}))
+    assert deliver.held_by_nodes() == {"c:1"}
 
 
 def test_images_are_pushed_once_to_the_registry_and_deployed_by_digest(
@@ -299,7 +332,7 @@ def test_images_are_pushed_once_to_the_registry_and_deployed_by_digest(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     path, engine = tmp_path / "images.json", Pushes()
     for _ in range(2):
-        deliver.deliver(built(tmp_path), Record(HERE, path), engine, "reg.example/team/")  # type: ignore[arg-type]
+        deliver.deliver(built(tmp_path), Record(HERE, set(), path), engine, "reg.example/team/")  # type: ignore[arg-type]
     assert engine.targets == ["reg.example/team/mlflow-job:abc"]
     noted = json.loads(path.read_text())["images"]["job"]
     assert noted["reference"] == "reg.example/team/mlflow-job:abc@sha256:2"
@@ -310,7 +343,7 @@ def test_a_failed_load_is_not_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         raise Failure("the node is gone")
 
     monkeypatch.setattr(deliver, "load_archive", fails)
-    record = Record(HERE, tmp_path / "images.json")
+    record = Record(HERE, set(), tmp_path / "images.json")
     with pytest.raises(Failure, match="the node is gone"):
         deliver.deliver(built(tmp_path), record, Pushes(), None)  # type: ignore[arg-type]
     assert not (tmp_path / "images.json").exists()

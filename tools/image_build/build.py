@@ -88,13 +88,7 @@ def build(name: str, engine: BuildEngine, *, base: Base, platform: str) -> Built
     version = tag(name, base=base.reference, platform=platform)
     reference = f"{OWN_REGISTRY}/{repository_of(name)}:{version}"
     archive = images_folder() / f"{name}-{version}.tar"
-    with one_at_a_time():
-        if archive.is_file():
-            archive.touch()
-            console.print(f"[green]✓[/] {reference} [dim](cached)[/]")
-        else:
-            _build(name, engine, base, platform, reference, archive)
-            _prune(name)
+    build_archive(context_folder(name), reference, archive, engine, base=base, platform=platform)
     return Built(
         name=name,
         reference=reference,
@@ -105,19 +99,37 @@ def build(name: str, engine: BuildEngine, *, base: Base, platform: str) -> Built
     )
 
 
-def _build(name: str, engine: BuildEngine, base: Base, platform: str, reference: str, archive: Path) -> None:
-    half = archive.with_suffix(".part")
-    half.unlink(missing_ok=True)
-    install_tools(engine, base)
-    _drop_leftovers(engine)
-    if base.root:
-        load_root(base, engine, platform)
-    with step(f"Building {reference} with {engine.name}"), build_secrets() as secrets:
-        engine.build(context_folder(name), reference, base=base.reference, platform=platform, secrets=secrets)
-    with step(f"Saving {reference}"):
-        engine.save(reference, half)
-    engine.clear()
-    half.replace(archive)
+def build_archive(
+    context: Path, reference: str, archive: Path, engine: BuildEngine, *, base: Base, platform: str
+) -> None:
+    """Build ``context`` into ``archive``, a docker-archive in :func:`images_folder`, unless it is there.
+
+    :param archive: named ``<image>-<hash>.tar``; older ones of the same image are dropped.
+    """
+    with one_at_a_time():
+        if archive.is_file():
+            archive.touch()
+            console.print(f"[green]✓[/] {reference} [dim](cached)[/]")
+            return
+        half = archive.with_suffix(".part")
+        half.unlink(missing_ok=True)
+        install_tools(engine, base)
+        _drop_leftovers(engine)
+        if base.root:
+            _load_root(base, engine, platform)
+        with step(f"Building {reference} with {engine.name}"), build_secrets() as secrets:
+            engine.build(context, reference, base=base.reference, platform=platform, secrets=secrets)
+        with step(f"Saving {reference}"):
+            engine.save(reference, half)
+        engine.clear()
+        half.replace(archive)
+        _prune(archive.stem.rpartition("-")[0])
+
+
+def push(built_archive: Path, reference: str, target: str, engine: BuildEngine) -> str:
+    """Push a built image to a registry as ``target``; ``target@digest``."""
+    with one_at_a_time(), step(f"Pushing {target}"):
+        return f"{target}@{engine.push(built_archive, reference, target)}"
 
 
 def install_tools(engine: BuildEngine, base: Base) -> None:
@@ -132,7 +144,7 @@ def install_tools(engine: BuildEngine, base: Base) -> None:
         install_packages(missing)
 
 
-def load_root(base: Base, engine: BuildEngine, platform: str) -> None:
+def _load_root(base: Base, engine: BuildEngine, platform: str) -> None:
     """Make the Debian root when it is missing in the cache, and hand it to the engine as an image."""
     assert base.root is not None
     tar = root_file(base.root, images_folder() / "roots")
