@@ -36,6 +36,7 @@ class Cluster:
     """A Kubernetes cluster that can be deployed into.
 
     :param provider: the only way to reach it; it never uses the caller's current context.
+    :param identity: tells it from every other cluster; None where the cloud protects it by name.
     :param storage_class: named in each volume claim; None for the cluster's default class.
     :param node_address: host name or address at which a NodePort answers; None where none is known.
     :param internal_load_balancer: None where the cluster gives Services no private address.
@@ -44,6 +45,7 @@ class Cluster:
     """
 
     provider: kubernetes.Provider
+    identity: str | None = None
     storage_class: str | None = None
     node_address: str | None = None
     internal_load_balancer: LoadBalancerFlavor | None = None

@@ -10,8 +10,11 @@ from .settings import Stack
 from .settings.database import Place
 
 
-def data_places(settings: Stack) -> dict[str, str]:
-    """Key path → value, for every setting whose change moves the data."""
+def data_places(settings: Stack, cluster: str | None) -> dict[str, str]:
+    """Key path → value, for every setting whose change moves the data.
+
+    :param cluster: the identity of the cluster; None where it is not known.
+    """
     database, artifacts = settings.database, settings.artifacts
     places = {
         "mlflow:namespace": settings.namespace,
@@ -19,6 +22,8 @@ def data_places(settings: Stack) -> dict[str, str]:
         "mlflow:database.engine": str(database.engine),
         "mlflow:artifacts.place": str(settings.artifacts_place),
     }
+    if cluster:
+        places["mlflow:cluster"] = cluster
     if settings.database_place is Place.IN_CLUSTER:
         places["mlflow:database.volume.storageClass"] = _class(settings, database.volume.storage_class)
     if settings.artifacts_place is Place.IN_CLUSTER:

@@ -31,11 +31,14 @@ def engine_of(url: str) -> Engine | None:
 def tls_parameters(engine: Engine, ca_file: str) -> dict[str, str]:
     """URI query with which the driver checks the server's certificate and host name against ``ca_file``.
 
-    Sources: libpq, "SSL support" (verify-full); PyMySQL's Connection arguments.
+    Sources: libpq, "SSL support" (verify-full); SQLAlchemy's PyMySQL dialect, "SSL Connections". PyMySQL's
+    own ``ssl_verify_cert`` and ``ssl_verify_identity`` must not stand beside ``ssl_ca``: the dialect passes
+    the CA in ``ssl``, they make PyMySQL build that anew without it, and the host name goes unchecked
+    (run: SQLAlchemy 2.1.9, PyMySQL 1.2.4).
     """
     if engine is Engine.POSTGRESQL:
         return {"sslmode": "verify-full", "sslrootcert": ca_file}
-    return {"ssl_ca": ca_file, "ssl_verify_cert": "true", "ssl_verify_identity": "true"}
+    return {"ssl_ca": ca_file, "ssl_check_hostname": "true"}
 
 
 def sqlalchemy_uri(

@@ -19,7 +19,6 @@ RESERVED: dict[str, str] = {
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "it costs 230 MB a process and stays off",
     "MLFLOW_DISABLE_TELEMETRY": "telemetry stays off",
     "DO_NOT_TRACK": "telemetry stays off",
-    "MLFLOW_EXPOSE_PROMETHEUS": "the program sets it",
     "MLFLOW_LOGGING_LEVEL": "use mlflow:logLevel",
     "LAUNCHER_LOG_LEVEL": "use mlflow:logLevel.launcher",
     "MLFLOW_FLASK_SERVER_SECRET_KEY": "it is generated and kept stable",
@@ -36,7 +35,12 @@ RESERVED: dict[str, str] = {
     "HOME": "the root file system is read-only",
     "TMPDIR": "the root file system is read-only; size it with mlflow:server.tmpSize",
     "PYTHONDONTWRITEBYTECODE": "the program sets it",
-    "PROMETHEUS_MULTIPROC_DIR": "the program sets it",
+    "MLFLOW_STATIC_PREFIX": "the server's probes and entrances are at the root",
+    "MLFLOW_READ_REPLICA_BACKEND_STORE_URI": "its password would stand in plain text",
+    "MLFLOW_ARTIFACTS_ONLY": "the server serves both",
+    "MLFLOW_GUNICORN_OPTS": "the server runs under uvicorn",
+    "MLFLOW_WAITRESS_OPTS": "the server runs under uvicorn",
+    "WEB_CONCURRENCY": "use mlflow:server.workers",
 }
 """Name → what to do instead. A test compares it with the environment of every rendered pod."""
 

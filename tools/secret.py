@@ -9,6 +9,7 @@ import argparse
 import re
 import sys
 
+from components import reserved
 from tools.common import Failure, cli, console
 from tools.engine.workspace import set_secret
 
@@ -36,6 +37,8 @@ def config_path(group: str, name: str, key: str) -> str:
             f"KEY={key!r} is not the name of an environment variable: letters, digits and '_'",
             "for example KEY=AWS_SECRET_ACCESS_KEY",
         )
+    if (instead := reserved.instead_of(key)) is not None:
+        raise Failure(f"KEY={key} is set by the program: {instead}", "choose another name")
     return f'mlflow:secrets["{group}"]["{name}"]["{key}"]'
 
 

@@ -25,6 +25,6 @@ def settings_of(stack: str, root: Path = ROOT) -> Stack:
     }
     secret = {key.removeprefix(PREFIX) for key in given.secret_keys}
     try:
-        return parse(mine, secret_keys=secret, stack=stack)
+        return parse(mine, secret_keys=secret, stack=stack, file=root / f"Pulumi.{stack}.yaml")
     except SettingsError as error:
         raise Failure(str(error), "mend the stack file; docs/settings.md lists every key") from None

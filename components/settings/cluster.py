@@ -28,7 +28,9 @@ class DevCluster(Model):
     storage_class: DnsLabel | None = None
     """Storage class of every volume. Default: the cluster's default class."""
     load_balancer: bool = False
-    """Whether the cluster gives Services of type LoadBalancer an address."""
+    """Whether the cluster gives Services of type LoadBalancer a (public) address."""
+    internal_load_balancer: dict[str, str] = {}
+    """Annotations that make a load balancer private on this cluster; needed for `exposure.internal`."""
 
 
 class Images(Model):

@@ -17,6 +17,8 @@ class NodePort(Model):
     """The port; Kubernetes' default range is 30000 to 32767."""
     hosts: list[HostName] = []
     """More names or addresses under which people reach the nodes."""
+    anonymous: bool = False
+    """Say true to let in without sign-in whoever reaches the nodes of a cluster that you named."""
 
 
 class LoadBalancer(Model):

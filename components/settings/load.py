@@ -5,12 +5,14 @@ from __future__ import annotations
 import difflib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from enum import Enum
+from pathlib import Path
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
 import pulumi
+import yaml
 from pulumi.runtime import config as runtime_config
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
@@ -19,6 +21,7 @@ from .errors import Problem, SettingsError
 from .rules import broken_rules
 from .stack import Stack
 
+ROOT = Path(__file__).resolve().parents[2]
 NAMESPACE = "mlflow"
 """The project's config namespace: keys are written ``mlflow:<section>``."""
 
@@ -29,7 +32,8 @@ def load() -> Stack:
     :raises SettingsError: with every mistake in it.
     """
     values, secret_keys = configured(NAMESPACE)
-    return parse(values, secret_keys=secret_keys, stack=pulumi.get_stack())
+    stack = pulumi.get_stack()
+    return parse(values, secret_keys=secret_keys, stack=stack, file=ROOT / f"Pulumi.{stack}.yaml")
 
 
 def configured(namespace: str) -> tuple[dict[str, Any], set[str]]:
@@ -54,14 +58,21 @@ def decode(value: Any) -> Any:
     return value
 
 
-def parse(values: Mapping[str, Any], *, secret_keys: set[str] = frozenset(), stack: str = "") -> Stack:  # type: ignore[assignment]
+def parse(
+    values: Mapping[str, Any],
+    *,
+    secret_keys: Set[str] = frozenset(),
+    stack: str = "",
+    file: Path | None = None,
+) -> Stack:
     """Check raw values.
 
     :param values: top-level key → plain JSON value.
     :param secret_keys: top-level keys that hold a secret somewhere.
+    :param file: the stack file; decrypted values no longer tell which of them were encrypted in it.
     :raises SettingsError: with every mistake in it.
     """
-    problems = list(_plain_secrets(values, secret_keys))
+    problems = [*_plain_secrets(values, secret_keys), *_plain_secrets(_written(file), set())]
     settings: Stack | None = None
     try:
         settings = Stack.model_validate(dict(values))
@@ -89,7 +100,7 @@ def _sound_sections(values: Mapping[str, Any]) -> dict[str, object]:
     return sound
 
 
-def _problem(detail: Any, secret_keys: set[str]) -> Problem:
+def _problem(detail: Any, secret_keys: Set[str]) -> Problem:
     location = [part for part in detail["loc"] if part != "[key]"]
     key = key_path(location)
     kind, given = detail["type"], detail["input"]
@@ -163,7 +174,16 @@ def _without_none(kind: Any) -> Any:
     return kind
 
 
-def _plain_secrets(values: Mapping[str, Any], secret_keys: set[str]) -> Iterator[Problem]:
+def _written(file: Path | None) -> dict[str, Any]:
+    """Our part of a stack file as it is written: a secret there is ``{secure: …}``."""
+    if file is None or not file.exists():
+        return {}
+    config = (yaml.safe_load(file.read_text()) or {}).get("config") or {}
+    prefix = f"{NAMESPACE}:"
+    return {key.removeprefix(prefix): value for key, value in config.items() if key.startswith(prefix)}
+
+
+def _plain_secrets(values: Mapping[str, Any], secret_keys: Set[str]) -> Iterator[Problem]:
     """Secrets written in plain text: everything typed Secret below a key that is not secret config."""
     for path, name in _secret_paths(Stack, values, []):
         if name not in secret_keys:

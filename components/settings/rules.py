@@ -78,8 +78,8 @@ def database_url_content(database: Database) -> Iterator[Problem]:
     query = parse_qs(parts.query)
     if query.get("sslmode", ["verify-full"]) != ["verify-full"]:
         yield Problem(key, "must not weaken TLS: leave sslmode out or say verify-full")
-    for name in ("ssl", "ssl_disabled", "ssl_verify_cert", "ssl_verify_identity", "ssl_ca", "sslrootcert"):
-        if name in query:
+    for name in query:
+        if name != "sslmode" and name.startswith("ssl"):
             yield Problem(
                 key, f"must not set {name}: TLS is always checked; give mlflow:database.caBundle instead"
             )
@@ -193,8 +193,14 @@ def reserved_environment(server: Server) -> Iterator[Problem]:
 
 @rule
 def reserved_secrets(secrets: Groups) -> Iterator[Problem]:
+    made: dict[str, str] = {}
     for group, named in secrets.items():
         for name, secret in named.items():
+            other = made.setdefault(f"{group}-{name}", f"{group}.{name}")
+            if other != f"{group}.{name}":
+                yield Problem(
+                    f"mlflow:secrets.{group}.{name}", f"and {other} would be one Secret; rename one of them"
+                )
             if len(f"{group}-{name}") > 63:
                 yield Problem(
                     f"mlflow:secrets.{group}.{name}", "group and name together exceed 62 characters"
@@ -224,7 +230,7 @@ def external_entrance(exposure: Exposure, auth: Auth) -> Iterator[Problem]:
             yield Problem(
                 f"{key}.allow", "is the whole world and there is no sign-in; set mlflow:auth.mode basic"
             )
-        elif not entrance.anonymous:
+        elif entrance.allow and not entrance.anonymous:
             yield Problem(
                 "mlflow:auth.mode",
                 f"is none, which an external entrance refuses; set basic, or {key}.anonymous: true",
@@ -241,14 +247,31 @@ def internal_entrance(exposure: Exposure) -> Iterator[Problem]:
 
 @rule
 def entrance_needs_load_balancer(exposure: Exposure, cluster: DevCluster, cloud: Cloud) -> Iterator[Problem]:
-    if cloud is Cloud.DEV and not cluster.load_balancer:
-        for name in ("internal", "external"):
-            if getattr(exposure, name):
-                yield Problem(
-                    f"mlflow:exposure.{name}",
-                    "needs a cluster that hands out load balancers; use mlflow:exposure.nodePort, "
-                    "or set mlflow:cluster.loadBalancer: true where yours does",
-                )
+    if cloud is not Cloud.DEV:
+        return
+    if exposure.external and not cluster.load_balancer:
+        yield Problem(
+            "mlflow:exposure.external",
+            "needs a cluster that hands out load balancers; use mlflow:exposure.nodePort, "
+            "or set mlflow:cluster.loadBalancer: true where yours does",
+        )
+    if exposure.internal and not cluster.internal_load_balancer:
+        yield Problem(
+            "mlflow:exposure.internal",
+            "needs mlflow:cluster.internalLoadBalancer: the annotations that make a load balancer private "
+            "on this cluster; without them many clusters would give it a public address",
+        )
+
+
+@rule
+def node_port_of_a_named_cluster(exposure: Exposure, auth: Auth, cluster: DevCluster) -> Iterator[Problem]:
+    port = exposure.node_port
+    if port and cluster.context and auth.mode is AuthMode.NONE and not port.anonymous:
+        yield Problem(
+            "mlflow:exposure.nodePort",
+            "lets in without sign-in whoever reaches the nodes; set mlflow:auth.mode basic, "
+            "or mlflow:exposure.nodePort.anonymous: true",
+        )
 
 
 @rule

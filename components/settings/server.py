@@ -42,6 +42,8 @@ class Server(Model):
     """CPU and memory; default: requests 250m and 640Mi, limits 2 and 1Gi per worker."""
     tmp_size: Quantity = "10Gi"
     """Scratch space: every artifact sent through the server is spooled here in full."""
+    drain_seconds: Annotated[int, Field(ge=0, le=3600)] = 300
+    """How long a pod that is being replaced may finish the requests it has, such as a large upload."""
     env: dict[EnvironmentName, str] = {}
     """More environment variables. Names the program sets itself are refused; secrets belong in a group."""
     secrets: list[DnsLabel] = []

@@ -25,6 +25,7 @@ class BaseArgs:
     cluster: Cluster
     identity: WorkloadIdentity
     groups: Groups
+    protect: bool
 
 
 class Base(pulumi.ComponentResource):
@@ -55,7 +56,10 @@ class Base(pulumi.ComponentResource):
                     "pod-security.kubernetes.io/enforce-version": "latest",
                 },
             ),
-            opts=pulumi.ResourceOptions(parent=self, depends_on=list(args.cluster.ready)),
+            # Deleting a namespace deletes the volume claims in it, protected or not.
+            opts=pulumi.ResourceOptions(
+                parent=self, protect=args.protect, depends_on=list(args.cluster.ready)
+            ),
         )
         self.namespace = namespace.metadata.name
         self.server_account = self._account(SERVER_ACCOUNT, args.identity.server, child)

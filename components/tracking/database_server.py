@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 import pulumi
 import pulumi_kubernetes as kubernetes
@@ -28,6 +29,9 @@ USER = "mlflow"
 DATABASE = "mlflow"
 PASSWORD_LENGTH = 32
 PASSWORD_FILE = "/run/secrets/mlflow/db_password"  # noqa: S105 - a path
+ROOT_PASSWORD_FILE = "/run/secrets/mlflow/root_password"  # noqa: S105 - a path
+SHARED_MEMORY = "256Mi"
+"""PostgreSQL's parallel queries need more than the 64 MiB that container runtimes give /dev/shm."""
 CLIENT_LABELS = {"mlflow/database-client": "true"}
 START_LIMIT = "5m"
 """A first start initialises the data directory; it takes 5 to 30 s here."""
@@ -77,7 +81,9 @@ PROFILES = {
             "MYSQL_USER": USER,
             "MYSQL_DATABASE": DATABASE,
             "MYSQL_PASSWORD_FILE": PASSWORD_FILE,
-            "MYSQL_RANDOM_ROOT_PASSWORD": "yes",
+            # Never MYSQL_RANDOM_ROOT_PASSWORD, which writes the password to the log.
+            "MYSQL_ROOT_PASSWORD_FILE": ROOT_PASSWORD_FILE,
+            "MYSQL_ROOT_HOST": "localhost",
         },
         alive=("mysqladmin", "ping", "--protocol=tcp", "--host=127.0.0.1", "--silent"),
         sockets="/var/run/mysqld",
@@ -120,19 +126,14 @@ class DatabaseServer(pulumi.ComponentResource):
         super().__init__("mlflow:tracking:DatabaseServer", name, {}, opts)
         child = pulumi.ResourceOptions(parent=self)
         profile = PROFILES[args.settings.engine]
-        # Letters and digits only: the password needs no quoting in any URI or file.
-        # Protected like the volume: without it the data cannot be opened.
-        generated = random.RandomPassword(
-            f"{name}-password",
-            length=PASSWORD_LENGTH,
-            special=False,
-            opts=pulumi.ResourceOptions(parent=self, protect=args.protect),
-        )
-        self.password = generated.result
+        self.password = self._generated(f"{name}-password", args)
+        passwords = {"db_password": self.password}
+        if args.settings.engine is Engine.MYSQL:
+            passwords["root_password"] = self._generated(f"{name}-root-password", args)
         secret = core.Secret(
             f"{name}-password",
             metadata=meta.ObjectMetaArgs(namespace=args.namespace, labels=labels("database")),
-            string_data={"db_password": self.password},
+            string_data=passwords,
             opts=child,
         )
         claim = volume_claim(
@@ -148,6 +149,18 @@ class DatabaseServer(pulumi.ComponentResource):
         self._stateful_set(name, args, profile, secret, claim)
         self.host = service.metadata.name
         self.register_outputs({"host": self.host})
+
+    def _generated(self, name: str, args: DatabaseServerArgs) -> pulumi.Output[str]:
+        """A password of letters and digits only, which needs no quoting in any URI or file.
+
+        Protected like the volume: without it the data cannot be opened.
+        """
+        return random.RandomPassword(
+            name,
+            length=PASSWORD_LENGTH,
+            special=False,
+            opts=pulumi.ResourceOptions(parent=self, protect=args.protect),
+        ).result
 
     def _service(self, name: str, args: DatabaseServerArgs, opts: pulumi.ResourceOptions) -> core.Service:
         port = PORTS[args.settings.engine]
@@ -204,7 +217,8 @@ class DatabaseServer(pulumi.ComponentResource):
             .claim("data", VolumeMount(claim=claim.metadata.name, path=row.data_path, single_node=True))
             .scratch("tmp", "/tmp", "1Gi")  # noqa: S108
             .scratch("sockets", profile.sockets, "16Mi")
-            .secret_file("password", PASSWORD_FILE, secret.metadata.name, "db_password")
+            .scratch("shared-memory", "/dev/shm", SHARED_MEMORY, memory=True)  # noqa: S108
+            .secret_folder("passwords", PurePosixPath(PASSWORD_FILE).parent, secret.metadata.name)
         )
         probe = core.ExecActionArgs(command=list(profile.alive))
         container = core.ContainerArgs(
@@ -231,6 +245,8 @@ class DatabaseServer(pulumi.ComponentResource):
             spec=apps.StatefulSetSpecArgs(
                 replicas=1,
                 service_name=NAME,
+                # OrderedReady would leave a pod that cannot start in the way of its own correction.
+                pod_management_policy="Parallel",
                 selector=meta.LabelSelectorArgs(match_labels=selector("database")),
                 template=core.PodTemplateSpecArgs(
                     metadata=meta.ObjectMetaArgs(labels=labels("database")),

@@ -21,7 +21,14 @@ AUTH_CONFIG = "/etc/mlflow/basic-auth.ini"
 AUTH_CACHE_SECONDS = 60
 """How long a checked password is trusted: 314 requests a second instead of 11 (mlflow.md §2). A password
 changed through another replica is accepted this long."""
-UVICORN = "--no-access-log --timeout-graceful-shutdown 30"
+POD_ENV = {
+    "HOME": TMP,
+    "TMPDIR": TMP,
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+}
+"""Of every pod that runs MLflow: its root file system is read-only, and telemetry stays off."""
 KEY_LENGTH = 48
 PASSWORD_LENGTH = 24
 
@@ -43,7 +50,8 @@ class Environment(pulumi.ComponentResource):
 
     :ivar config_map: name of the plain settings.
     :ivar server_secrets: names of the Secrets the server takes as environment.
-    :ivar migration_secrets: the same for the migration, which needs no more than the database.
+    :ivar migration_env: plain environment of the migration; changing another setting does not run it again.
+    :ivar migration_secrets: Secrets of the migration, which needs no more than the database.
     :ivar admin_password: of the first user; None without sign-in.
     :ivar jobs_secret: name of the Secret that jobs sign in with; None without sign-in.
     """
@@ -57,13 +65,23 @@ class Environment(pulumi.ComponentResource):
         self.auth_secret: pulumi.Output[str] | None = None
         self._database, self._artifacts = args.database, args.artifacts
 
+        self._auth_env: dict[str, Text] = {}
+        if args.settings.auth.mode is AuthMode.BASIC:
+            self._auth_env["MLFLOW_AUTH_CONFIG_PATH"] = AUTH_CONFIG
+            self._auth_env["MLFLOW_AUTH_ADMIN_USERNAME"] = args.settings.auth.admin_username
+        self.migration_env: dict[str, Text] = {**POD_ENV, **args.database.env, **self._auth_env}
         self.config_map = self._plain(args)
-        keys = self._secret("server", {**self._keys(args.settings), **args.artifacts.secret_env})
+        self._protect = args.settings.protected(pulumi.get_stack())
+        keys = self._secret("server", {**self._keys(), **args.artifacts.secret_env})
         database = self._secret("database", {"MLFLOW_BACKEND_STORE_URI": args.database.uri})
         self.server_secrets = [database, keys]
         self.migration_secrets = [database]
+        # Made without sign-in as well: users stay in the database when it is switched off and on again.
+        admin = self._generated("admin-password", PASSWORD_LENGTH)
+        jobs = self._generated("jobs-password", PASSWORD_LENGTH)
         if args.settings.auth.mode is AuthMode.BASIC:
-            self.migration_secrets.append(self._basic_auth(args.settings.auth, args.database))
+            self.admin_password = admin
+            self.migration_secrets.append(self._basic_auth(args.settings.auth, args.database, admin, jobs))
         self.register_outputs({})
 
     def mounts(self, owner: str, *, artifacts: bool) -> Mounts:
@@ -84,27 +102,27 @@ class Environment(pulumi.ComponentResource):
     def _plain(self, args: EnvironmentArgs) -> pulumi.Output[str]:
         settings = args.settings
         data: dict[str, Text] = {
-            "HOME": TMP,
-            "TMPDIR": TMP,
-            "PYTHONDONTWRITEBYTECODE": "1",
+            **POD_ENV,
             "MLFLOW_ARTIFACTS_DESTINATION": args.artifacts.destination,
             "MLFLOW_DEFAULT_ARTIFACT_ROOT": "mlflow-artifacts:/",
             "MLFLOW_SERVE_ARTIFACTS": "true",
             "MLFLOW_SERVER_ALLOWED_HOSTS": args.allowed_hosts,
             "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": args.cors_origins,
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-            "MLFLOW_DISABLE_TELEMETRY": "true",
-            "DO_NOT_TRACK": "true",
             "MLFLOW_LOGGING_LEVEL": settings.log_level.server,
             # The access log writes a line per request: a tenth of the throughput, and it names experiments.
-            "MLFLOW_UVICORN_OPTS": f"{UVICORN} --log-level {settings.log_level.server.lower()}",
+            "MLFLOW_UVICORN_OPTS": " ".join(
+                [
+                    "--no-access-log",
+                    f"--timeout-graceful-shutdown {settings.server.drain_seconds}",
+                    f"--log-level {settings.log_level.server.lower()}",
+                ]
+            ),
             **args.database.env,
             **args.artifacts.env,
+            **self._auth_env,
             **settings.server.env,
         }
-        if settings.auth.mode is AuthMode.BASIC:
-            data["MLFLOW_AUTH_CONFIG_PATH"] = AUTH_CONFIG
-            data["MLFLOW_AUTH_ADMIN_USERNAME"] = settings.auth.admin_username
         config = core.ConfigMap(
             f"{self._name}-server",
             metadata=meta.ObjectMetaArgs(namespace=self._namespace, labels=labels("server")),
@@ -113,34 +131,27 @@ class Environment(pulumi.ComponentResource):
         )
         return config.metadata.name
 
-    def _keys(self, settings: Stack) -> dict[str, pulumi.Output[str]]:
+    def _keys(self) -> dict[str, pulumi.Output[str]]:
         """Keys that must be the same on every replica and after every update (mlflow.md §3)."""
         names = {
             "MLFLOW_FLASK_SERVER_SECRET_KEY": "flask-key",
             "MLFLOW_CRYPTO_KEK_PASSPHRASE": "kek-passphrase",
         }
-        protect = settings.protected(pulumi.get_stack())
-        keys = {
-            variable: random.RandomPassword(
-                f"{self._name}-{short}",
-                length=KEY_LENGTH,
-                special=False,
-                opts=pulumi.ResourceOptions(parent=self, protect=protect),
-            ).result
-            for variable, short in names.items()
-        }
+        keys = {variable: self._generated(short, KEY_LENGTH) for variable, short in names.items()}
         # A Fernet key: 32 bytes in URL-safe base64 (MLflow's webhook secrets).
-        webhook = random.RandomBytes(
-            f"{self._name}-webhook-key", length=32, opts=pulumi.ResourceOptions(parent=self, protect=protect)
-        )
+        webhook = random.RandomBytes(f"{self._name}-webhook-key", length=32, opts=self._kept())
         keys["MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY"] = webhook.base64.apply(
             lambda text: text.replace("+", "-").replace("/", "_")
         )
         return keys
 
-    def _basic_auth(self, auth: Auth, database: Database) -> pulumi.Output[str]:
-        self.admin_password = self._password("admin-password")
-        jobs_password = self._password("jobs-password")
+    def _basic_auth(
+        self,
+        auth: Auth,
+        database: Database,
+        admin_password: pulumi.Output[str],
+        jobs_password: pulumi.Output[str],
+    ) -> pulumi.Output[str]:
         ini = pulumi.Output.all(uri=database.uri).apply(lambda known: auth_config(auth, known["uri"]))
         self.auth_secret = self._secret("auth", {"basic-auth.ini": ini})
         self.jobs_secret = self._secret(
@@ -150,16 +161,19 @@ class Environment(pulumi.ComponentResource):
         return self._secret(
             "users",
             {
-                "MLFLOW_AUTH_ADMIN_PASSWORD": self.admin_password,
+                "MLFLOW_AUTH_ADMIN_PASSWORD": admin_password,
                 "JOBS_USERNAME": JOBS_USER,
                 "JOBS_PASSWORD": jobs_password,
             },
         )
 
-    def _password(self, short: str) -> pulumi.Output[str]:
-        return random.RandomPassword(
-            f"{self._name}-{short}", length=PASSWORD_LENGTH, special=False, opts=self._child
-        ).result
+    def _generated(self, short: str, length: int) -> pulumi.Output[str]:
+        name = f"{self._name}-{short}"
+        return random.RandomPassword(name, length=length, special=False, opts=self._kept()).result
+
+    def _kept(self) -> pulumi.ResourceOptions:
+        """Guarded like the data: what these open cannot be opened with others."""
+        return pulumi.ResourceOptions(parent=self, protect=self._protect)
 
     def _secret(self, short: str, values: dict[str, Text]) -> pulumi.Output[str]:
         secret = core.Secret(

@@ -18,6 +18,8 @@ from ..settings.base import ResourceAmounts, Resources
 core = kubernetes.core.v1
 meta = kubernetes.meta.v1
 
+IMAGE_UID = IMAGE_GID = 10001
+"""User and group of our own images (their Dockerfiles' USER)."""
 TMP = "/tmp"  # noqa: S108 - an emptyDir of the pod's own
 
 
@@ -28,11 +30,10 @@ class Mounts:
     volumes: list[core.VolumeArgs] = field(default_factory=list)
     mounts: list[core.VolumeMountArgs] = field(default_factory=list)
 
-    def scratch(self, name: str, path: str, size: str | None = None) -> Mounts:
-        """An empty directory at ``path``, of at most ``size``."""
-        self.volumes.append(
-            core.VolumeArgs(name=name, empty_dir=core.EmptyDirVolumeSourceArgs(size_limit=size))
-        )
+    def scratch(self, name: str, path: str, size: str, *, memory: bool = False) -> Mounts:
+        """An empty directory at ``path``, of at most ``size``, on the node's disk or in memory."""
+        source = core.EmptyDirVolumeSourceArgs(size_limit=size, medium="Memory" if memory else None)
+        self.volumes.append(core.VolumeArgs(name=name, empty_dir=source))
         self.mounts.append(core.VolumeMountArgs(name=name, mount_path=path))
         return self
 
@@ -55,6 +56,13 @@ class Mounts:
         source = core.SecretVolumeSourceArgs(secret_name=secret, default_mode=0o440)
         self.volumes.append(core.VolumeArgs(name=name, secret=source))
         self.mounts.append(core.VolumeMountArgs(name=name, mount_path=path, sub_path=key, read_only=True))
+        return self
+
+    def secret_folder(self, name: str, path: PurePosixPath, secret: Text) -> Mounts:
+        """Every key of a Secret as a file in the folder ``path``, readable by the pod's group only."""
+        source = core.SecretVolumeSourceArgs(secret_name=secret, default_mode=0o440)
+        self.volumes.append(core.VolumeArgs(name=name, secret=source))
+        self.mounts.append(core.VolumeMountArgs(name=name, mount_path=str(path), read_only=True))
         return self
 
 

@@ -13,24 +13,32 @@ from ..settings.server import Auth, AuthMode
 from ..settings.server import Server as ServerSettings
 from .environment import Environment
 from .labels import SERVER, labels, selector
-from .pods import TMP, Mounts, container_security, env_from, pod_security, resource_requirements
+from .migration import Migration
+from .pods import (
+    IMAGE_GID,
+    IMAGE_UID,
+    TMP,
+    Mounts,
+    container_security,
+    env_from,
+    pod_security,
+    resource_requirements,
+)
 
 apps = kubernetes.apps.v1
 core = kubernetes.core.v1
 meta = kubernetes.meta.v1
 policy = kubernetes.policy.v1
 
-IMAGE_UID = IMAGE_GID = 10001
-"""User and group of our own images (their Dockerfiles' USER)."""
 PORT = 5000
-READY_QUERY = "/api/2.0/mlflow/experiments/get?experiment_id=0"
+READY_QUERY = "/api/2.0/mlflow/experiments/search?max_results=1"
 """Answers only while the database does. ``/health`` is static: 200 with the database down (mlflow.md §1)."""
 START_SECONDS = 180
 """MLflow retries an unreachable database for 104 s before it gives up (mlflow.md §1)."""
 DRAIN_SECONDS = 5
 """Endpoints take a moment to learn that a pod is going; until then it still answers."""
-STOP_SECONDS = 60
-"""DRAIN_SECONDS, uvicorn's 30 s for requests in flight, and some air."""
+STOP_MARGIN_SECONDS = 10
+"""Beyond the drain and the requests in flight, for the process to end."""
 ROLL_LIMIT = "5m"
 MEMORY_REQUEST_MB, MEMORY_LIMIT_MB = 640, 1024
 """Per worker process: 0.5 GB measured idle (mlflow.md §8)."""
@@ -50,7 +58,7 @@ class ServerArgs:
     artifacts: ArtifactStore
     environment: Environment
     group_secrets: list[pulumi.Output[str]]
-    migration: pulumi.Resource
+    migration: Migration
 
 
 class Server(pulumi.ComponentResource):
@@ -76,8 +84,12 @@ class Server(pulumi.ComponentResource):
             ),
             opts=pulumi.ResourceOptions(
                 parent=self,
-                depends_on=[args.migration, *args.database.ready, *args.artifacts.ready],
-                custom_timeouts=pulumi.CustomTimeouts(create=ROLL_LIMIT, update=ROLL_LIMIT, delete="3m"),
+                depends_on=[
+                    args.migration.job or args.migration,
+                    *args.database.ready,
+                    *args.artifacts.ready,
+                ],
+                custom_timeouts=pulumi.CustomTimeouts(create=ROLL_LIMIT, update=ROLL_LIMIT, delete="70m"),
             ),
         )
         policy.PodDisruptionBudget(
@@ -97,7 +109,9 @@ class Server(pulumi.ComponentResource):
             service_account_name=args.account,
             automount_service_account_token=False,
             enable_service_links=False,
-            termination_grace_period_seconds=STOP_SECONDS,
+            termination_grace_period_seconds=DRAIN_SECONDS
+            + args.settings.drain_seconds
+            + STOP_MARGIN_SECONDS,
             image_pull_secrets=[
                 core.LocalObjectReferenceArgs(name=pull) for pull in args.images.pull_secrets
             ],
@@ -107,7 +121,7 @@ class Server(pulumi.ComponentResource):
                 _spread("kubernetes.io/hostname"),
             ],
             affinity=_affinity(args),
-            init_containers=list(args.database.sidecars),
+            init_containers=[*args.database.sidecars, *args.migration.init_containers(mounts)],
             containers=[_container(args, mounts)],
             volumes=mounts.volumes,
         )

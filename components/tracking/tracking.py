@@ -47,7 +47,11 @@ class Tracking(pulumi.ComponentResource):
         base = Base(
             f"{name}-base",
             BaseArgs(
-                namespace=settings.namespace, cluster=cluster, identity=identity, groups=settings.secrets
+                namespace=settings.namespace,
+                cluster=cluster,
+                identity=identity,
+                groups=settings.secrets,
+                protect=args.protect,
             ),
             opts=self._child,
         )
@@ -102,7 +106,7 @@ class Tracking(pulumi.ComponentResource):
                 group_secrets=[
                     secret for group in settings.server.secrets for secret in base.group_secrets[group]
                 ],
-                migration=migration.job,
+                migration=migration,
             ),
             opts=self._child,
         )
@@ -177,5 +181,5 @@ class Tracking(pulumi.ComponentResource):
             },
             "database": {"engine": settings.database.engine, "place": settings.database_place},
             "artifacts": {"place": settings.artifacts_place, "uri": settings.artifacts.uri},
-            "dataPlaces": data_places(settings),
+            "dataPlaces": data_places(settings, self._args.foundation.cluster.identity),
         }

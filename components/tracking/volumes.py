@@ -21,17 +21,13 @@ def volume_claim(
     access_mode: str = "ReadWriteOnce",
     opts: pulumi.ResourceOptions,
 ) -> core.PersistentVolumeClaim:
-    """A volume claim of a fixed name; ``protect`` comes with ``opts``.
-
-    It is not awaited: a class that binds on first use binds only when a pod comes.
-    """
+    """A volume claim of a fixed name; ``protect`` comes with ``opts``."""
     return core.PersistentVolumeClaim(
         name,
         metadata=meta.ObjectMetaArgs(
             name=claim,
             namespace=namespace,
             labels=labels("volume"),
-            annotations={"pulumi.com/skipAwait": "true"},
         ),
         spec=core.PersistentVolumeClaimSpecArgs(
             access_modes=[access_mode],

@@ -28,6 +28,9 @@ def _store(uri: str, keys: dict[str, str], **more: str) -> Settings:
 
 _S3_KEYS = {"AWS_ACCESS_KEY_ID": "AKIA-planted-key-id", "AWS_SECRET_ACCESS_KEY": "planted-s3-secret"}
 
+PRIVATE = {"example.com/load-balancer-scheme": "internal"}
+"""What makes a load balancer private on the cluster of the cases."""
+
 CASES: dict[str, Settings] = {
     "postgresql": {},
     "mysql": {"database": {"engine": "mysql"}},
@@ -52,7 +55,7 @@ CASES: dict[str, Settings] = {
     },
     "no entrance": {"exposure": None},
     "load balancers": {
-        "cluster": {"loadBalancer": True},
+        "cluster": {"loadBalancer": True, "internalLoadBalancer": PRIVATE},
         "auth": {"mode": "basic"},
         "exposure": {
             "internal": {"allow": ["10.0.0.0/8"]},

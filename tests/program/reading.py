@@ -25,21 +25,32 @@ def pod_spec(resource: Resource) -> dict[str, Any]:
     return plain(resource.inputs)["spec"]["template"]["spec"]
 
 
-def environment(plan: Plan, resource: Resource) -> dict[str, str]:
-    """What the first container of a workload finds in its environment; secrets in plain text.
+def migration(plan: Plan) -> tuple[Resource, dict]:
+    """What migrates the schema: the workload and its container, in a Job or first in the server's pod."""
+    jobs = plan.of_type("Job")
+    workload = jobs[0] if jobs else plan.one("Deployment")
+    spec = pod_spec(workload)
+    (container,) = [
+        one for one in [*spec.get("initContainers", []), *spec["containers"]] if one["name"] == "migrate"
+    ]
+    return workload, container
+
+
+def environment(plan: Plan, resource: Resource, container: dict | None = None) -> dict[str, str]:
+    """What a container of a workload finds in its environment, the first by default; secrets in plain text.
 
     :raises KeyError: when it names a ConfigMap or Secret that the plan does not make.
     """
     sources = {
         ("configMapRef", name_of(one)): one.inputs.get("data", {}) for one in plan.of_type("ConfigMap")
     } | {("secretRef", name_of(one)): unwrap(one.inputs["stringData"]) for one in plan.of_type("Secret")}
-    container = pod_spec(resource)["containers"][0]
+    chosen: dict = container or pod_spec(resource)["containers"][0]
     found: dict[str, str] = {}
-    for source in container.get("envFrom", []):
+    for source in chosen.get("envFrom", []):
         ((kind, reference),) = source.items()
         values = sources[kind, reference["name"]]
         found |= {key: str(unwrap(value)) for key, value in values.items()}
-    return found | {entry["name"]: entry.get("value", "") for entry in container.get("env", [])}
+    return found | {entry["name"]: entry.get("value", "") for entry in chosen.get("env", [])}
 
 
 def server_environment(plan: Plan) -> dict[str, str]:

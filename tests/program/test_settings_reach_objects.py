@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 from components.settings.stack import Stack
-from tests.program.conftest import CA_BUNDLE, CASES, POSTGRESQL_URL, Settings, plan
+from tests.program.conftest import CA_BUNDLE, CASES, POSTGRESQL_URL, PRIVATE, Settings, plan
 from tests.program.reading import environment, name_of, pod_spec, server_environment
 from tools.offline import Plan
 from tools.offline.wire import plain
@@ -85,6 +85,11 @@ ROWS = [
         "cluster.loadBalancer",
         balancer(allow=["203.0.113.0/24"]),
         lambda p: service(p, "external")["type"] == "LoadBalancer",
+    ),
+    Row(
+        "cluster.internalLoadBalancer",
+        CASES["load balancers"],
+        lambda p: PRIVATE.items() <= p.one("Service", "internal").inputs["metadata"]["annotations"].items(),
     ),
     Row(
         "images.server",
@@ -276,6 +281,14 @@ ROWS = [
         ),
     ),
     Row(
+        "server.drainSeconds",
+        {"server": {"drainSeconds": 42}},
+        lambda p: (
+            "--timeout-graceful-shutdown 42" in server_environment(p)["MLFLOW_UVICORN_OPTS"]
+            and pod_spec(p.one("Deployment"))["terminationGracePeriodSeconds"] > 42
+        ),
+    ),
+    Row(
         "logLevel.server",
         {"logLevel": {"server": "DEBUG"}},
         lambda p: server_environment(p)["MLFLOW_LOGGING_LEVEL"] == "DEBUG",
@@ -294,7 +307,7 @@ ROWS = [
         Row(
             f"exposure.{kind}.{key}",
             {
-                "cluster": {"loadBalancer": True},
+                "cluster": {"loadBalancer": True, "internalLoadBalancer": PRIVATE},
                 "auth": BASIC,
                 "exposure": {kind: {"host": "mlflow.example.com", "allow": ["198.51.100.0/24"]}},
             },
@@ -315,6 +328,7 @@ NOT_IN_MANIFESTS = {
     "cluster.kubeconfig": "the same",
     "cluster.loader": "how images reach the nodes; `make images` reads it",
     "images.registry": "where `make images` pushes to",
+    "exposure.nodePort.anonymous": "a confirmation: without it settings are refused",
     "exposure.internal.anonymous": "a confirmation: without it settings are refused",
     "exposure.internal.world": "the same",
     "exposure.external.anonymous": "the same",

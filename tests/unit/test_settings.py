@@ -190,9 +190,33 @@ BAD: list[tuple[str, dict[str, Any], str, str]] = [
     ),
     (
         "a load balancer the cluster lacks",
-        {"exposure": {"internal": {}}},
+        {"exposure": {"external": {"allow": ["203.0.113.0/24"], "anonymous": True}}},
+        "mlflow:exposure.external",
+        "loadBalancer: true",
+    ),
+    (
+        "an internal load balancer that might be public",
+        {**LB, "exposure": {"internal": {}}},
         "mlflow:exposure.internal",
-        "loadBalancer",
+        "internalLoadBalancer",
+    ),
+    (
+        "a node port of a named cluster without sign-in",
+        {"cluster": {"context": "x", "loader": "kind"}, "exposure": {"nodePort": {}}},
+        "mlflow:exposure.nodePort",
+        "anonymous",
+    ),
+    (
+        "a static prefix",
+        {"server": {"env": {"MLFLOW_STATIC_PREFIX": "/x"}}},
+        "mlflow:server.env.MLFLOW_STATIC_PREFIX",
+        "root",
+    ),
+    (
+        "two groups that make one Secret",
+        {"secrets": {"a": {"b-c": {"X": "1"}}, "a-b": {"c": {"Y": "1"}}}},
+        "mlflow:secrets.a-b.c",
+        "rename",
     ),
     ("an external entrance without ranges", external(), "mlflow:exposure.external.allow", "missing"),
     ("an open entrance without sign-in", external(allow=["203.0.113.0/24"]), "mlflow:auth.mode", "anonymous"),
@@ -373,6 +397,18 @@ def test_every_stack_not_named_dev_is_guarded_by_default(stack: str, *, guarded:
     assert parse(DEV).protected(stack) is guarded
     assert parse({**DEV, "protect": True}).protected("dev") is True
     assert parse({**DEV, "protect": False}).protected(stack) is False
+
+
+def test_a_plain_secret_beside_an_encrypted_one_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "Pulumi.dev.yaml"
+    written = {"GOOD": {"secure": "v1:cipher"}, "BAD": "hunter2"}
+    file.write_text(yaml.safe_dump({"config": {"mlflow:secrets": {"a": {"b": written}}}}))
+    decrypted = {**DEV, "secrets": {"a": {"b": {"GOOD": "x", "BAD": "hunter2"}}}}
+    with pytest.raises(
+        SettingsError, match=r"mlflow:secrets\.a\.b\.BAD: is a secret in plain text"
+    ) as refused:
+        parse(decrypted, secret_keys={"secrets"}, file=file)
+    assert "GOOD" not in str(refused.value)
 
 
 def test_settings_are_frozen() -> None:

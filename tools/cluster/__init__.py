@@ -22,8 +22,9 @@ def info() -> dict[str, Any]:
 
     Keys: ``kind`` (registry, kind or context), ``context``, ``kubeconfig`` and ``kubectl`` (absolute
     paths), ``loader`` (how an image archive gets in; null: images come from a registry), ``canPull``
-    (its nodes reach public image registries), ``nodeAddress`` (where NodePorts answer) and
-    ``hostAddress`` (where pods reach this machine; null: unknown).
+    (its nodes reach public image registries), ``nodeAddress`` (where NodePorts answer),
+    ``hostAddress`` (where pods reach this machine; null: unknown) and ``identity`` (the UID of its
+    kube-system namespace).
 
     :raises Failure: when there is no cluster yet.
     """

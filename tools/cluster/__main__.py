@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,8 @@ def main(argv: list[str]) -> int:
 
 def up(arguments: argparse.Namespace) -> None:
     """Make or find the cluster, and write ``.local/cluster.json`` and ``.local/kubeconfig``."""
-    way = choose(arguments, docker=None if arguments.context else kind.docker_answers())
+    kept = info()["kind"] if INFO.exists() else None
+    way = choose(arguments, kept=kept, docker=None if arguments.context or kept else kind.docker_answers())
     if way == "context":
         file = Path(arguments.kubeconfig).expanduser() if arguments.kubeconfig else None
         cluster = existing.use(arguments.context, file, arguments.loader, arguments.registry)
@@ -43,16 +45,20 @@ def up(arguments: argparse.Namespace) -> None:
     )
 
 
-def choose(arguments: argparse.Namespace, *, docker: bool | None) -> str:
+def choose(arguments: argparse.Namespace, *, docker: bool | None, kept: str | None = None) -> str:
     """``context``, ``kind`` or ``registry``, in this order.
 
     :param docker: whether a Docker engine answers; not asked when a context is named.
+    :param kept: what this checkout uses already: a Docker engine that comes or goes must not move its
+        stacks to an empty cluster; `make cluster-down` lets go of it.
     :raises Failure: when options are given that only a named context can have.
     """
     if arguments.context:
         return "context"
     if arguments.kubeconfig or arguments.loader or arguments.registry:
         raise Failure("--kubeconfig, --loader and --registry go with --context", "name the context as well")
+    if kept in ("kind", "registry"):
+        return kept
     return "kind" if docker else "registry"
 
 
@@ -65,12 +71,24 @@ def write(cluster: dict[str, Any]) -> None:
         KUBECONFIG.unlink(missing_ok=True)
         KUBECONFIG.touch(mode=0o600)
         KUBECONFIG.write_text(text)
-    INFO.write_text(json.dumps({**cluster, "kubeconfig": str(KUBECONFIG)}, indent=1) + "\n")
+    note = {**cluster, "kubeconfig": str(KUBECONFIG)}
+    INFO.write_text(json.dumps(note, indent=1) + "\n")
+    # Tells this cluster from another one made under the same name; Kubernetes never changes it.
+    identity = kubectl("get", "namespace", "kube-system", "-o", "jsonpath={.metadata.uid}")
+    INFO.write_text(json.dumps({**note, "identity": identity}, indent=1) + "\n")
 
 
 def down() -> None:
-    """Remove what ``up`` made: never a cluster that a stack named, only this checkout's note of it."""
+    """Remove what ``up`` made: never a cluster that a stack named, only this checkout's note of it.
+
+    :raises Failure: when stacks are on it and ``FORCE`` is not ``cluster``.
+    """
     named = INFO.exists() and info()["kind"] == "context"
+    if not named and os.environ.get("FORCE") != "cluster" and (stacks := namespaces_of_stacks()):
+        raise Failure(
+            f"stacks are up on this cluster, in namespaces {', '.join(stacks)}; their data would go with it",
+            "take them down first (make down), or let them go: FORCE=cluster make cluster-down",
+        )
     removed = False if named else any([registry.down(), kind.down()])
     for path in (INFO, KUBECONFIG):
         path.unlink(missing_ok=True)
@@ -80,6 +98,16 @@ def down() -> None:
         )
     else:
         console.print("[green]✓[/] The cluster is gone" if removed else "[green]✓[/] There was no cluster")
+
+
+def namespaces_of_stacks() -> list[str]:
+    """Namespaces that stacks of this project made; none where no cluster answers."""
+    selector = "app.kubernetes.io/part-of=mlflow,app.kubernetes.io/managed-by=pulumi"
+    try:
+        found = kubectl("get", "namespaces", "-l", selector, "-o", "name", "--request-timeout=5s", timeout=15)
+    except Failure:
+        return []
+    return [name.removeprefix("namespace/") for name in found.split()]
 
 
 def status() -> None:

@@ -9,6 +9,7 @@ from ...contracts import Foundation
 from ...settings import Stack
 from .cluster import connect
 from .images import local_images
+from .local import refuse_stand_ins_state
 
 
 def build(settings: Stack) -> Foundation:
@@ -16,4 +17,5 @@ def build(settings: Stack) -> Foundation:
 
     :raises SettingsError: when either is missing or out of date.
     """
+    refuse_stand_ins_state()
     return Foundation(cluster=connect(settings), images=local_images(settings))

@@ -30,12 +30,16 @@ def connect(settings: Stack) -> Cluster:
         # The file's path, not its content: no credentials enter the state.
         kubeconfig=found.get("kubeconfig", "[kubeconfig]"),
         context=found.get("context", wanted),
+        # Which cluster this is, wherever its kubeconfig lies: a moved checkout changes nothing, and a cluster
+        # made anew under the same name is another one.
+        cluster_identifier=found.get("identity"),
     )
-    flavor = LoadBalancerFlavor() if settings.cluster.load_balancer else None
+    annotations = settings.cluster.internal_load_balancer
     return Cluster(
         provider=provider,
+        identity=found.get("identity"),
         storage_class=settings.cluster.storage_class,
         node_address=found.get("nodeAddress"),
-        internal_load_balancer=flavor,
-        external_load_balancer=flavor,
+        internal_load_balancer=LoadBalancerFlavor(annotations=annotations) if annotations else None,
+        external_load_balancer=LoadBalancerFlavor() if settings.cluster.load_balancer else None,
     )

@@ -22,6 +22,20 @@ def is_offline() -> bool:
     return os.environ.get(OFFLINE) in ("1", "local")
 
 
+def refuse_stand_ins_state() -> None:
+    """Stop official plugins on a stack whose state the project's stand-ins made.
+
+    `make` verbs that run with stand-ins set MLFLOW_STAND_INS; a plain `pulumi up` does not.
+
+    :raises SettingsError: naming the way out.
+    """
+    stack = pulumi.get_stack()
+    mark = ROOT / ".local" / "stacks" / f"{stack}.stand-ins"
+    if mark.exists() and not is_offline() and os.environ.get("MLFLOW_STAND_INS") != "1":
+        remedy = f"stand-in plugins made this stack: `make down STACK={stack}` first, or go on with `make up`"
+        raise SettingsError([Problem("mlflow:cloud", remedy)], stack=stack)
+
+
 def read(name: str, key: str, remedy: str) -> dict[str, Any] | None:
     """``.local/<name>``; None when it is missing and the run is offline.
 

@@ -38,14 +38,21 @@ def users(config_file):
     step("user schema")
     store = SqlAlchemyStore()
     store.init_db(config["mlflow"]["database_uri"])
-    wanted = [
-        (os.environ["MLFLOW_AUTH_ADMIN_USERNAME"], os.environ["MLFLOW_AUTH_ADMIN_PASSWORD"], True),
-        (os.environ["JOBS_USERNAME"], os.environ["JOBS_PASSWORD"], False),
-    ]
-    for name, password, is_admin in wanted:
-        if not store.has_user(name):
-            store.create_user(name, password, is_admin=is_admin)
-            step(f"made user {name}")
+    admin, password = os.environ["MLFLOW_AUTH_ADMIN_USERNAME"], os.environ["MLFLOW_AUTH_ADMIN_PASSWORD"]
+    if not store.has_user(admin):
+        store.create_user(admin, password, is_admin=True)
+        step(f"made user {admin}")
+    elif not store.authenticate_user(admin, password):
+        # A person's password is theirs to change; the generated one then no longer opens anything.
+        step(f"user {admin} has changed the generated password; it is kept")
+    jobs, password = os.environ["JOBS_USERNAME"], os.environ["JOBS_PASSWORD"]
+    if not store.has_user(jobs):
+        store.create_user(jobs, password, is_admin=False)
+        step(f"made user {jobs}")
+    elif not store.authenticate_user(jobs, password):
+        # Jobs know only the generated password; with another one every job would be refused.
+        store.update_user(jobs, password=password)
+        step(f"gave user {jobs} its generated password again")
 
 
 if __name__ == "__main__":
