@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from tools.engine.standins import diff, drift, ready
+from tools.engine.standins.configuration import Configuration, same_cluster
 from tools.engine.standins.kubectl import FIELD_MANAGER
-from tools.engine.standins.objects import check_token, clean, identifier, same_cluster
+from tools.engine.standins.objects import check_token, clean, identifier
 from tools.engine.standins.plugin import UNKNOWN, ProviderError, decode, encode, secret
 from tools.engine.standins.random import make_string
 
@@ -245,6 +246,15 @@ def test_two_kubeconfigs_for_the_same_server_are_the_same_cluster(tmp_path: Path
     assert same_cluster(by_path[0], {"kubeconfig": second})
     assert not same_cluster(by_path[0], by_path[1])
     assert same_cluster(by_path[2], by_path[1])
+
+
+def test_a_provider_option_that_is_not_known_or_no_cluster_at_all_is_refused():
+    assert Configuration({"kubeconfig": "/k", "namespace": "n"}).mistakes() == []
+    assert [
+        key for key, _ in Configuration({"kubeconfig": "/k", "renderYamlToDirectory": "d"}).mistakes()
+    ] == ["renderYamlToDirectory"]
+    assert [key for key, _ in Configuration({}).mistakes()] == ["kubeconfig"]
+    assert Configuration({"context": "c", "enableServerSideApply": "false"}).mistakes()
 
 
 def test_a_random_string_keeps_its_promises():

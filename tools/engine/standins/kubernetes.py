@@ -3,23 +3,23 @@
 Server-side apply, server-side dry run in previews, autonaming, replacement on immutable properties and
 waits follow the official provider's documentation
 (https://www.pulumi.com/registry/packages/kubernetes/). What it does not do, it refuses: Helm, Kustomize
-and YAML resources, ``…Patch`` resources, functions, and provider options not named in ``OPTIONS``.
+and YAML resources, ``…Patch`` resources, functions, and provider options not named in
+``configuration.OPTIONS``.
 """
 
 from __future__ import annotations
 
 import copy
-import os
 import secrets
 import sys
 from typing import Any
 
 import grpc
-import yaml
 from google.protobuf import empty_pb2
 from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, provider_pb2
 
 from tools.engine.standins import diff, drift
+from tools.engine.standins.configuration import Configuration, same_cluster
 from tools.engine.standins.kubectl import Kubectl, KubectlError, Object
 from tools.engine.standins.objects import (
     CLUSTER_SCOPED,
@@ -28,7 +28,6 @@ from tools.engine.standins.objects import (
     forces,
     identifier,
     outputs_of,
-    same_cluster,
     token_of,
 )
 from tools.engine.standins.plugin import (
@@ -45,13 +44,6 @@ from tools.engine.standins.plugin import (
 )
 from tools.engine.standins.wait import NotReadyError, Waiter, limit_of, skips, unready
 
-OPTIONS = {
-    "kubeconfig", "context", "cluster", "namespace", "clusterIdentifier", "enableConfigMapMutable",
-    "enableSecretMutable", "deleteUnreachable", "upsertExistingObjects", "enableServerSideApply",
-    "suppressDeprecationWarnings", "suppressHelmHookWarnings",
-}  # fmt: skip
-"""Provider options that are honoured, or that change nothing here (the last three)."""
-
 PROPAGATION = "pulumi.com/deletionPropagationPolicy"
 Diff = provider_pb2.PropertyDiff
 
@@ -64,61 +56,30 @@ class Kubernetes(Plugin):
     def __init__(self, version: str, engine: str) -> None:
         super().__init__()
         self.version = version
-        self.options: Properties = {}
-        self._kubectl: Kubectl | None = None
+        self.configuration = Configuration({})
         self._engine = engine_pb2_grpc.EngineStub(grpc.insecure_channel(engine)) if engine else None
 
-    # -- the provider's own configuration ----------------------------------
-
     def check_config(self, config: Properties) -> list[tuple[str, str]]:
-        unknown = [
-            key for key in config if key not in OPTIONS and key not in ("version", "pluginDownloadURL")
-        ]
-        failures = [(key, "the stand-in for kubernetes does not know this option") for key in unknown]
-        if str(config.get("enableServerSideApply", "true")).lower() == "false":
-            failures.append(
-                ("enableServerSideApply", "the stand-in for kubernetes only does server-side apply")
-            )
-        if not config.get("kubeconfig") and not config.get("context"):
-            failures.append(("kubeconfig", "missing: give a kubeconfig or a context, none is guessed"))
-        return failures
+        return Configuration(config).mistakes()
 
     def DiffConfig(self, request, context):  # noqa: N802, ARG002
         """A change of cluster replaces every object, any other change none (official: DiffConfig)."""
-        olds, news = decode(request.old_inputs or request.olds), decode(request.news)
+        olds, news = decode(request.old_inputs), decode(request.news)
         changed = sorted(key for key in {*olds, *news} if olds.get(key) != news.get(key))
-        if not changed:
-            return provider_pb2.DiffResponse(changes=provider_pb2.DiffResponse.DIFF_NONE)
-        moved = not has_unknown(news) and not same_cluster(olds, news)
-        return provider_pb2.DiffResponse(
-            changes=provider_pb2.DiffResponse.DIFF_SOME, diffs=changed, replaces=changed if moved else []
+        moved = bool(changed) and not has_unknown(news) and not same_cluster(olds, news)
+        response = provider_pb2.DiffResponse
+        return response(
+            changes=response.DIFF_SOME if changed else response.DIFF_NONE,
+            diffs=changed,
+            replaces=changed if moved else [],
         )
 
     def configure(self, config: Properties) -> None:
-        self.options = config
+        self.configuration = Configuration(config)
 
     @property
     def kubectl(self) -> Kubectl:
-        if self._kubectl is None:
-            get = self.options.get
-            kubeconfig = get("kubeconfig")
-            text = (
-                kubeconfig
-                if isinstance(kubeconfig, str) or kubeconfig is None
-                else yaml.safe_dump(kubeconfig)
-            )
-            self._kubectl = Kubectl(text, get("context"), get("cluster"))
-        return self._kubectl
-
-    def _option(self, name: str) -> bool:
-        return str(self.options.get(name, "")).lower() == "true"
-
-    @property
-    def _mutable(self) -> frozenset[str]:
-        names = {"ConfigMap": "enableConfigMapMutable", "Secret": "enableSecretMutable"}
-        return frozenset(kind for kind, option in names.items() if self._option(option))
-
-    # -- one object --------------------------------------------------------
+        return self.configuration.kubectl
 
     def Check(self, request, context):  # noqa: N802, ARG002
         olds, news = clean(decode(request.olds)), clean(decode(request.news))
@@ -138,7 +99,7 @@ class Kubernetes(Plugin):
         metadata = news.setdefault("metadata", {})
         if metadata == UNKNOWN:
             return
-        namespace = self.options.get("namespace")
+        namespace = self.configuration.values.get("namespace")
         if namespace and not metadata.get("namespace") and news["kind"] not in CLUSTER_SCOPED:
             metadata["namespace"] = namespace
         if metadata.get("name"):
@@ -160,7 +121,7 @@ class Kubernetes(Plugin):
             text = diff.property_path(path)
             if any(text == each or text.startswith((each + ".", each + "[")) for each in ignored):
                 continue
-            replace = diff.replaces(news, path, mutable=self._mutable)
+            replace = diff.replaces(news, path, mutable=self.configuration.mutable)
             kind = Diff.Kind.Value(change.upper() + ("_REPLACE" if replace else ""))
             details[text] = Diff(kind=kind, inputDiff=True)
             replaced += [text] if replace else []
@@ -186,7 +147,7 @@ class Kubernetes(Plugin):
         inputs = clean(decode(request.properties))
         if request.preview:
             return provider_pb2.CreateResponse(properties=encode(self._preview(inputs, force=False)))
-        upsert = self._option("upsertExistingObjects")
+        upsert = self.configuration.is_on("upsertExistingObjects")
         if not upsert and self.kubectl.get(inputs) is not None:
             raise ProviderError(
                 f"{inputs['kind']} {identifier(inputs)} already exists and is not in this stack's state; "
@@ -213,7 +174,7 @@ class Kubernetes(Plugin):
 
     def _preview(self, inputs: Object, *, force: bool) -> Object:
         """What the object would be: from the server's dry run where everything is known."""
-        if has_unknown(inputs):
+        if has_unknown(inputs) or has_unknown(self.configuration.values):
             return inputs
         try:
             return outputs_of(self.kubectl.apply(inputs, force=force, dry_run=True))
@@ -290,16 +251,12 @@ class Kubernetes(Plugin):
                 propagation=policy.lower(),
             )
         except KubectlError as error:
-            if error.unreachable and self._forgets_unreachable():
+            if error.unreachable and self.configuration.forgets_unreachable:
                 return empty_pb2.Empty()
             raise ProviderError(
                 f"{inputs['kind']} {request.id} could not be deleted: {error}{self._holders(inputs)}"
             ) from error
         return empty_pb2.Empty()
-
-    def _forgets_unreachable(self) -> bool:
-        variable = os.environ.get("PULUMI_K8S_DELETE_UNREACHABLE", "")
-        return self._option("deleteUnreachable") or variable.lower() == "true"
 
     def _holders(self, manifest: Object) -> str:
         """What keeps a deleted object: finalizers, or what is left in a namespace."""

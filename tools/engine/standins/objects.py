@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import copy
-from pathlib import Path
 from typing import Any
-
-import yaml
 
 from tools.engine.standins.kubectl import Object
 from tools.engine.standins.plugin import UNKNOWN, Properties
@@ -24,36 +21,6 @@ PATCH_FORCE = "pulumi.com/patchForce"
 
 def token_of(urn: str) -> str:
     return urn.split("::")[2].split("$")[-1]
-
-
-def same_cluster(olds: Properties, news: Properties) -> bool:
-    """Whether two provider configurations mean the same cluster, by its identifier, else by its server.
-
-    A kubeconfig that cannot be read any more, such as that of another clone, tells nothing: the same.
-    """
-    old, new = _cluster_of(olds), _cluster_of(news)
-    return old is None or new is None or old == new
-
-
-def _cluster_of(config: Properties) -> object:
-    if config.get("clusterIdentifier"):
-        return config["clusterIdentifier"]
-    try:
-        content = _kubeconfig(config.get("kubeconfig"))
-        name = config.get("context") or content["current-context"]
-        chosen = next(each["context"] for each in content["contexts"] if each["name"] == name)
-        cluster = config.get("cluster") or chosen["cluster"]
-        return next(each["cluster"]["server"] for each in content["clusters"] if each["name"] == cluster)
-    except (TypeError, KeyError, StopIteration, OSError, yaml.YAMLError):
-        return None
-
-
-def _kubeconfig(given: Any) -> Object:
-    """A kubeconfig's content, given as such, as a text or as a path."""
-    if isinstance(given, str):
-        is_content = "\n" in given or given.lstrip().startswith("{")
-        given = yaml.safe_load(given if is_content else Path(given).expanduser().read_text())
-    return given
 
 
 def clean(properties: Properties) -> Object:

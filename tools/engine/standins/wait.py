@@ -12,12 +12,11 @@ from contextlib import ExitStack
 from tools.engine.standins import ready
 from tools.engine.standins.diff import group_of
 from tools.engine.standins.kubectl import Kubectl, KubectlError, Object
-from tools.engine.standins.plugin import ProviderError
+from tools.engine.standins.pods import Pods
 
 DEFAULT_LIMIT = 600.0
 """Seconds, as with the official provider; pulumi.com/timeoutSeconds and customTimeouts change it."""
 
-LOG_LINES = 15
 LOOK_EVERY = 10.0  # seconds between looks at why no pod is made
 SKIP, FOR, SECONDS = "pulumi.com/skipAwait", "pulumi.com/waitFor", "pulumi.com/timeoutSeconds"
 
@@ -67,7 +66,7 @@ class Waiter:
         self.limit, self.deadline = limit, time.monotonic() + limit
         self.namespace = live["metadata"].get("namespace")
         self.name = live["metadata"]["name"]
-        self.pods: dict[str, Object] = {}
+        self.pods = Pods(kubectl, live)
         self.since: dict[tuple[str, str], float] = {}
         self.said = ""
         self.next_look = time.monotonic() + LOOK_EVERY
@@ -101,19 +100,17 @@ class Waiter:
         with ExitStack() as stack:
             one = ("--field-selector", f"metadata.name={self.name}")
             objects = stack.enter_context(self.kubectl.watch(resource, self.namespace, *one))
-            selector = self._pod_selector()
-            pods = (
-                stack.enter_context(self.kubectl.watch("pods", self.namespace, "--selector", selector))
-                if selector
-                else None
-            )
+            pods = None
+            if self.pods.selector:
+                labels = ("--selector", self.pods.selector)
+                pods = stack.enter_context(self.kubectl.watch("pods", self.namespace, *labels))
             while verdict.state == "waiting":
                 self._tick(verdict)
                 self._take_pods(pods)
                 verdict = self._next(objects, judge, verdict)
         if verdict.state == "failed":
-            self._take_all_pods()
-            raise NotReadyError(verdict.text + self._evidence())
+            self.pods.look()
+            raise NotReadyError(verdict.text + self.pods.evidence())
         return self.live
 
     def _next(
@@ -127,142 +124,49 @@ class Waiter:
             return ready.Verdict("failed", "it was deleted while it was waited for")
         if event["type"] in ("ADDED", "MODIFIED"):
             event["object"]["metadata"].pop("managedFields", None)
-            self.live = event["object"]
+            self.live = self.pods.owner = event["object"]
             return judge(self.live)
         return verdict
 
     def _take_pods(self, pods: queue.Queue[Object] | None) -> None:
         while pods is not None and not pods.empty():
-            event = pods.get()
-            if event["type"] in ("ADDED", "MODIFIED"):
-                self.pods[event["object"]["metadata"]["uid"]] = event["object"]
-            elif event["type"] == "DELETED":
-                self.pods.pop(event["object"]["metadata"]["uid"], None)
+            self.pods.take(pods.get())
         self._check_pods()
         self._check_refused()
 
     def _check_refused(self) -> None:
-        """Give up when pods are not even made: a quota, Pod Security or a webhook refuses them."""
-        if self.pods or time.monotonic() < self.next_look or not self._pod_selector():
+        """Give up when pods are not even made."""
+        if self.pods.known or time.monotonic() < self.next_look or not self.pods.selector:
             return
         self.next_look = time.monotonic() + LOOK_EVERY
-        failure = ready.condition(self.live, "ReplicaFailure").get("message")
-        if failure is None and self.live["kind"] != "Deployment":
-            failure = next((text for text in self._events(self.name) if "FailedCreate" in text), None)
-        if failure:
-            raise NotReadyError(f"its pods are refused: {failure.strip()}")
+        refusal = self.pods.refusal()
+        if refusal:
+            raise NotReadyError(f"its pods are refused: {refusal}")
 
     def _check_pods(self) -> None:
         """Give up on a pod that has been stuck for longer than its kind of trouble may last."""
         now, seen = time.monotonic(), set()
-        for uid, obj in self.pods.items():
+        for uid, obj in self.pods.known.items():
             found = ready.trouble(obj)
             if found is None or obj["metadata"].get("deletionTimestamp"):
                 continue
             key = (uid, found.reason)
             seen.add(key)
-            if now - self.since.setdefault(key, now) >= found.limit and self._is_current(obj):
-                raise NotReadyError(str(found) + self._log(obj, found.container))
+            if now - self.since.setdefault(key, now) >= found.limit and self.pods.is_current(obj):
+                raise NotReadyError(str(found) + self.pods.log(obj, found.container))
         self.since = {key: value for key, value in self.since.items() if key in seen}
 
     def _tick(self, verdict: ready.Verdict) -> None:
         if self.cancelled.is_set():
             raise NotReadyError(f"cancelled while waiting: {verdict.text}")
         if time.monotonic() > self.deadline:
-            self._take_all_pods()
-            raise NotReadyError(f"not ready after {self.limit:.0f} s: {verdict.text}" + self._evidence())
-        troubles = sorted({str(found) for obj in self.pods.values() if (found := ready.trouble(obj))})
+            self.pods.look()
+            raise NotReadyError(f"not ready after {self.limit:.0f} s: {verdict.text}" + self.pods.evidence())
+        troubles = sorted({str(found) for obj in self.pods.known.values() if (found := ready.trouble(obj))})
         text = "; ".join([verdict.text, *troubles[:1]])
         if text != self.said:
             self.said = text
             self.report(text)
-
-    # -- pods --------------------------------------------------------------
-
-    def _pod_selector(self) -> str | None:
-        if self.live["kind"] == "Job":
-            return f"batch.kubernetes.io/job-name={self.name}"
-        labels = (self.live["spec"].get("selector") or {}).get("matchLabels") or {}
-        if self.live["kind"] not in ("Deployment", "StatefulSet", "DaemonSet") or not labels:
-            return None
-        return ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
-
-    def _take_all_pods(self) -> None:
-        selector = self._pod_selector()
-        if self.live["kind"] == "Pod":
-            self.pods = {"": self.live}
-        elif selector:
-            found = self.kubectl.list(
-                "pods", "--namespace", self.namespace or "default", "--selector", selector
-            )
-            self.pods = {obj["metadata"]["uid"]: obj for obj in found}
-
-    def _is_current(self, obj: Object) -> bool:
-        """Whether a pod belongs to the newest template: an old one that crashes is what is being replaced."""
-        labels = obj["metadata"].get("labels") or {}
-        if self.live["kind"] == "StatefulSet":
-            revision = (self.live.get("status") or {}).get("updateRevision")
-            return revision in (None, labels.get("controller-revision-hash"))
-        if self.live["kind"] != "Deployment":
-            return True
-        wanted = (self.live["metadata"].get("annotations") or {}).get("deployment.kubernetes.io/revision")
-        sets = self.kubectl.list(
-            "replicasets.apps",
-            "--namespace",
-            self.namespace or "default",
-            "--selector",
-            self._pod_selector() or "",
-        )
-        newest = [
-            entry["metadata"]["labels"].get("pod-template-hash")
-            for entry in sets
-            if (entry["metadata"].get("annotations") or {}).get("deployment.kubernetes.io/revision") == wanted
-        ]
-        return labels.get("pod-template-hash") in newest
-
-    def _evidence(self) -> str:
-        """What the pods say: their trouble, the last log lines of one that failed, the latest warnings."""
-        newest_first = sorted(
-            self.pods.values(), key=lambda obj: obj["metadata"]["creationTimestamp"], reverse=True
-        )
-        for obj in newest_first:
-            if ready.pod(obj).state == "ready":
-                continue
-            name, found, container = obj["metadata"]["name"], ready.trouble(obj), ready.failed_container(obj)
-            failed = f"pod {name}, container {container} failed" if container else f"pod {name} is not ready"
-            warnings = "" if found or container else self._warnings(name)
-            log = self._log(obj, container or (found.container if found else ""))
-            return f"\n{found or failed}{warnings}{log}"
-        return self._warnings()
-
-    def _log(self, obj: Object, container: str) -> str:
-        name = obj["metadata"]["name"]
-        words = ["logs", name, "--namespace", self.namespace or "default", f"--tail={LOG_LINES}"]
-        words += ["--container", container] if container else []
-        for extra in ([], ["--previous"]):
-            try:
-                text = self.kubectl.call(*words, *extra).strip()
-            except KubectlError:
-                continue
-            if text:
-                return f"\nlast log lines of pod {name}:\n" + "\n".join(
-                    "  " + line for line in text.splitlines()
-                )
-        return self._warnings(name)
-
-    def _warnings(self, name: str | None = None) -> str:
-        names = [name] if name else [self.name, *(obj["metadata"]["name"] for obj in self.pods.values())]
-        lines = [line for each in names[:3] for line in self._events(each)]
-        return "\nlatest warnings:\n" + "\n".join(lines) if lines else ""
-
-    def _events(self, name: str) -> list[str]:
-        selector = f"type=Warning,involvedObject.name={name}"
-        words = ["events", "--namespace", self.namespace or "default", "--field-selector", selector]
-        try:
-            found = self.kubectl.list(*words)
-        except ProviderError:
-            return []
-        return [f"  {event.get('reason')}: {event.get('message')}" for event in found[-3:]]
 
     # -- the other kinds ---------------------------------------------------
 
