@@ -70,11 +70,15 @@ def test_stand_ins_fill_gaps_in_a_folder_of_the_checkouts_own_with_one_loud_line
     launcher = chosen.home / "plugins" / f"resource-kubernetes-v{sdk_version('kubernetes')}"
     assert (launcher / "pulumi-resource-kubernetes").stat().st_mode & 0o111
     assert sorted((home / ".pulumi").rglob("*")) == before
+    chosen.announce()
     shown = capsys.readouterr().err.strip()
     assert shown.startswith("STAND-INS")
     assert shown.count("\n") == 0
     install(home, "kubernetes")
-    assert choose_providers(CLI, "dev", "dev", home / ".local").stand_ins == frozenset()
+    official_only = choose_providers(CLI, "dev", "dev", home / ".local")
+    official_only.announce()
+    assert official_only.stand_ins == frozenset()
+    assert capsys.readouterr().err == ""
 
 
 def test_a_stack_that_is_not_dev_is_never_served_by_a_stand_in(home: Path):

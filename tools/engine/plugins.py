@@ -32,6 +32,15 @@ class Providers:
     home: Path
     stand_ins: frozenset[str]
 
+    def announce(self) -> None:
+        """Say loudly, in one line, that stand-ins are at work."""
+        if self.stand_ins:
+            names = ", ".join(sorted(self.stand_ins))
+            console.print(
+                f"[bold yellow]STAND-INS in use for the provider plugins {names}:[/] the official ones "
+                "cannot be had on this machine, so this stack is for development and tests only"
+            )
+
 
 def users_home() -> Path:
     return Path(os.environ.get("PULUMI_HOME") or Path.home() / ".pulumi")
@@ -66,10 +75,6 @@ def choose_providers(cli: Path, stack: str, cloud: str | None, local: Path) -> P
             " && ".join(f"pulumi plugin install resource {p} v{sdk_version(p)}" for p in sorted(missing))
             + " on a machine that reaches get.pulumi.com, or copy its ~/.pulumi/plugins here",
         )
-    console.print(
-        f"[bold yellow]STAND-INS in use for the provider plugins {names}:[/] the official ones cannot be had "
-        "on this machine, so this stack is for development and tests only"
-    )
     return Providers(_stand_in_home(local, missing, home), frozenset(missing))
 
 

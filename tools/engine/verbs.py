@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pulumi import automation as auto
+from rich.markup import escape
 
 from tools.common import ROOT, Failure, console
 from tools.engine.data_guard import identity_of_cluster, refuse_moved_data
@@ -19,8 +20,10 @@ from tools.engine.recovery import release_dead_lock, settle_pending
 from tools.engine.workspace import OpenedStack, Program, open_stack, state_of
 from tools.settings import settings_of
 
-LOST_WITH_THE_STACK = {"PersistentVolumeClaim", "StatefulSet", "Secret", "PersistentVolume"}
-"""Kinds of Kubernetes objects that hold data; a cloud's stateful resources are protected ones."""
+LOST_WITH_THE_STACK = {"PersistentVolumeClaim", "StatefulSet", "Secret", "PersistentVolume",
+                       "RandomPassword", "RandomBytes"}  # fmt: skip
+"""Kinds that hold data, or keys without which data elsewhere cannot be read; a cloud's stateful resources
+are protected ones."""
 
 
 def parse(argv: list[str], text: str) -> str:
@@ -33,6 +36,7 @@ def parse(argv: list[str], text: str) -> str:
 def _open(stack: str, root: Path, program: Program | None) -> tuple[OpenedStack, bool]:
     """Open a stack and settle what an interrupted run left: is a refresh due?"""
     opened = open_stack(stack, root, program)
+    opened.providers.announce()
     release_dead_lock(opened, opened.workspace.project_settings().name)
     interrupted = settle_pending(opened, opened.state)
     return opened, interrupted
@@ -41,6 +45,7 @@ def _open(stack: str, root: Path, program: Program | None) -> tuple[OpenedStack,
 def preview(stack: str, root: Path = ROOT, program: Program | None = None) -> auto.PreviewResult:
     """Show what `up` would change; nothing is changed, not even what an interrupted run left open."""
     opened = open_stack(stack, root, program)
+    opened.providers.announce()
     with watched("preview", stack, preview=True) as progress:
         return opened.preview(on_event=progress, suppress_outputs=True, suppress_progress=True)
 
@@ -51,13 +56,32 @@ def up(stack: str, root: Path = ROOT, program: Program | None = None) -> auto.Up
     if program is None:
         refuse_moved_data(stack, settings_of(stack, root), opened.state, identity_of_cluster(root))
     _tell_place(opened)
+    if any(each.get("protect") for each in opened.state.get("resources") or []):
+        # The engine stops at a protected resource only when it gets there, in the middle of the run; a
+        # preview meets it before anything has changed.
+        with watched("preview", stack, preview=True) as progress:
+            opened.preview(on_event=progress, suppress_outputs=True, suppress_progress=True)
     with watched("up", stack) as progress:
         result = opened.up(on_event=progress, refresh=interrupted or None, suppress_progress=True)
     for name, output in sorted(result.outputs.items()):
-        console.print(
-            f"  {name}: " + ("[dim](secret)[/]" if output.secret else str(output.value)), markup=True
-        )
+        _tell_output(name, output)
     return result
+
+
+def _tell_output(name: str, output: auto.OutputValue) -> None:
+    """One output as a person reads it: lists line by line, ready to be copied."""
+    if output.secret:
+        console.print(f"  {name}: [dim](secret)[/]")
+    elif isinstance(output.value, list):
+        console.print(f"  {name}:")
+        for line in output.value:
+            console.print(f"    {escape(str(line))}")
+    elif isinstance(output.value, dict):
+        console.print(
+            f"  {name}: " + escape(", ".join(f"{key}={value}" for key, value in output.value.items()))
+        )
+    else:
+        console.print(f"  {name}: {escape(str(output.value))}")
 
 
 def refresh(stack: str, root: Path = ROOT, program: Program | None = None) -> auto.RefreshResult:
@@ -133,8 +157,7 @@ def confirm(stack: str, text: str, lost: Iterable[str]) -> None:
 
 def losses(resources: list[dict[str, Any]]) -> list[str]:
     """One line for each resource whose data goes with it."""
-    kinds = (each for each in resources if each["type"].startswith("kubernetes:"))
-    return [_loss(each) for each in kinds if kind_of(each["urn"]) in LOST_WITH_THE_STACK]
+    return [_loss(each) for each in resources if kind_of(each["urn"]) in LOST_WITH_THE_STACK]
 
 
 def _loss(resource: dict[str, Any]) -> str:

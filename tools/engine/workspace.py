@@ -104,7 +104,10 @@ class OpenedStack(auto.Stack):
     """A stack of the Automation API.
 
     :ivar state: its state when it was opened: ``resources``, ``pending_operations`` and more.
+    :ivar providers: the plugins that serve it.
     """
+
+    providers: Providers
 
     def __init__(self, name: str, workspace: auto.Workspace, mode: StackInitMode) -> None:
         super().__init__(name, workspace, mode)
@@ -136,6 +139,7 @@ def open_stack(stack: str, root: Path = ROOT, program: Program | None = None) ->
         opened = OpenedStack(stack, workspace, StackInitMode.CREATE_OR_SELECT)
     except auto.CommandError as error:
         raise failure_of(error, "up", stack) from error
+    opened.providers = providers
     keep_additions(place)
     check_makers(place, opened.state, providers)
     return opened
