@@ -103,8 +103,15 @@ def test_a_lock_of_a_dead_run_is_released_and_one_of_a_living_run_is_not(project
 
     monkeypatch.setattr("tools.engine.recovery.LOCK_PATIENCE", 0.3)
     (folder / "two.json").write_text(json.dumps({**lock, "pid": os.getpid()}))
+    release_dead_lock(stack, "mlflow")
+    assert not (folder / "two.json").exists(), "a process that is no engine got a dead run's number"
+
+    living = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", "pulumi"])
+    (folder / "two.json").write_text(json.dumps({**lock, "pid": living.pid}))
     with pytest.raises(Failure, match="another run"):
         release_dead_lock(stack, "mlflow")
+    living.kill()
+    living.wait()
     (folder / "two.json").write_text(json.dumps({**lock, "hostname": "elsewhere"}))
     with pytest.raises(Failure, match="elsewhere"):
         release_dead_lock(stack, "mlflow")
