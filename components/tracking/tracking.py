@@ -158,7 +158,8 @@ class Tracking(pulumi.ComponentResource):
         username = settings.auth.admin_username if environment.admin_password else None
         lines = [pulumi.Output.concat("export MLFLOW_TRACKING_URI=", url)]
         if username:
-            password = "$(pulumi stack output adminPassword --show-secrets)"  # noqa: S105 - a command
+            stack = pulumi.get_stack()
+            password = f'"$(pulumi stack output adminPassword --show-secrets --stack {stack})"'
             lines += [
                 pulumi.Output.from_input(f"export MLFLOW_TRACKING_USERNAME={username}"),
                 pulumi.Output.from_input(f"export MLFLOW_TRACKING_PASSWORD={password}"),

@@ -17,8 +17,9 @@ from typing import Any
 from pulumi import automation as auto
 
 from tools.common import Failure, console
-from tools.engine.standins.kubectl import Kubectl
+from tools.engine.standins.kubectl import FIELD_MANAGER, Kubectl
 from tools.engine.standins.objects import clean, identifier
+from tools.engine.standins.plugin import ProviderError
 
 LOCK_PATIENCE = 20.0  # seconds for a run whose terminal was killed to notice and end
 
@@ -56,13 +57,25 @@ def _living_owner(lock: Path) -> int | None:
             f"a run on {content.get('hostname')} (process {content.get('pid')}) holds this stack's lock",
             "wait until it ends; if that machine is gone: pulumi cancel",
         )
+    process = Path("/proc") / str(content["pid"])
+    if not Path("/proc/self").exists():  # no procfs (macOS): whatever has that number counts
+        return content["pid"] if _answers(content["pid"]) else None
     try:
-        os.kill(content["pid"], 0)
-    except ProcessLookupError:
+        command = (process / "cmdline").read_bytes()
+    except OSError:
         return None
+    # Numbers are used again: only a Pulumi that still runs holds the lock.
+    return content["pid"] if b"pulumi" in command else None
+
+
+def _answers(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
     except PermissionError:
         pass
-    return content["pid"]
+    return True
 
 
 def settle_pending(stack: auto.Stack, deployment: dict[str, Any]) -> bool:
@@ -75,6 +88,8 @@ def settle_pending(stack: auto.Stack, deployment: dict[str, Any]) -> bool:
     pending = deployment.get("pending_operations") or []
     if not pending:
         return False
+    if kubectl := stack.workspace.env_vars.get("MLFLOW_KUBECTL"):
+        os.environ.setdefault("MLFLOW_KUBECTL", kubectl)
     settled = copy.deepcopy(deployment)
     settled["pending_operations"] = [op for op in pending if op["type"] != "creating"]
     for op in pending:
@@ -95,7 +110,7 @@ def _settle_creation(state: dict[str, Any], resource: dict[str, Any]) -> None:
             f'look it up, then: eval "$(python -m tools.env)" && pulumi refresh ({resource["urn"]})',
         )
     inputs = clean(resource.get("inputs") or {})
-    if _exists(state, resource, inputs):
+    if _made_by_us(state, resource, inputs):
         console.print(f"  [yellow]{title}: an earlier run was interrupted after making it; taken over[/]")
         for other in state["resources"]:
             if other["urn"] == resource["urn"]:
@@ -105,11 +120,18 @@ def _settle_creation(state: dict[str, Any], resource: dict[str, Any]) -> None:
         console.print(f"  [yellow]{title}: an earlier run was interrupted before making it[/]")
 
 
-def _exists(state: dict[str, Any], resource: dict[str, Any], inputs: dict[str, Any]) -> bool:
+def _made_by_us(state: dict[str, Any], resource: dict[str, Any], inputs: dict[str, Any]) -> bool:
+    """Whether the object exists and an apply of ours made it: somebody else's must not become ours."""
     urn = resource["provider"].rpartition("::")[0]
     provider = next(each for each in state["resources"] if each["urn"] == urn)
     config = provider.get("inputs") or {}
     kubeconfig = config.get("kubeconfig")
     if isinstance(kubeconfig, dict):  # a secret, shown
         kubeconfig = json.loads(kubeconfig.get("plaintext", "null"))
-    return Kubectl(kubeconfig, config.get("context"), config.get("cluster")).get(inputs) is not None
+    try:
+        kubectl = Kubectl(kubeconfig, config.get("context"), config.get("cluster"))
+        live = kubectl.get(inputs, managed_fields=True)
+    except ProviderError as error:
+        raise Failure(str(error), "an interrupted run must be settled first: start the cluster") from None
+    entries = ((live or {}).get("metadata") or {}).get("managedFields") or []
+    return any(entry.get("manager") == FIELD_MANAGER for entry in entries)

@@ -13,6 +13,8 @@ from tools.engine.standins.plugin import UNKNOWN
 
 Path = tuple[str | int, ...]
 
+REPLACE_UNREADY = 'metadata.annotations["pulumi.com/replaceUnready"]'
+"""Named as the reason when a Job that did not complete is replaced."""
 AUTONAMED = "pulumi.com/autonamed"
 
 _SELECTOR = ("spec.selector",)

@@ -83,8 +83,7 @@ class Kubernetes(Plugin):
 
     def Check(self, request, context):  # noqa: N802, ARG002
         olds, news = clean(decode(request.olds)), clean(decode(request.news))
-        token = request.urn.split("::")[2].split("$")[-1]
-        failures = check_token(token, news)
+        failures = check_token(token_of(request.urn), news)
         if not failures:
             self._name(request, olds, news)
         for key in ("data", "stringData"):
@@ -125,6 +124,9 @@ class Kubernetes(Plugin):
             kind = Diff.Kind.Value(change.upper() + ("_REPLACE" if replace else ""))
             details[text] = Diff(kind=kind, inputDiff=True)
             replaced += [text] if replace else []
+        if self._is_unready_job(news):
+            details[diff.REPLACE_UNREADY] = Diff(kind=Diff.Kind.Value("UPDATE_REPLACE"), inputDiff=True)
+            replaced.append(diff.REPLACE_UNREADY)
         same_place = all(
             (olds.get("metadata") or {}).get(key) == (news.get("metadata") or {}).get(key)
             for key in ("name", "namespace")
@@ -140,6 +142,16 @@ class Kubernetes(Plugin):
             deleteBeforeReplace=bool(replaced) and same_place and not diff.is_autonamed(news),
         )
 
+    def _is_unready_job(self, news: Object) -> bool:
+        """Whether this is a Job that did not complete and asks to be replaced then, as officially."""
+        annotations = (news.get("metadata") or {}).get("annotations") or {}
+        if news.get("kind") != "Job" or annotations.get("pulumi.com/replaceUnready") != "true":
+            return False
+        live = self.kubectl.get(news)
+        conditions = ((live or {}).get("status") or {}).get("conditions") or []
+        complete = any(each["type"] == "Complete" and each["status"] == "True" for each in conditions)
+        return live is not None and not complete
+
     def Create(self, request, context):  # noqa: N802
         return self.guarded(context, lambda: self._create(request))
 
@@ -151,8 +163,7 @@ class Kubernetes(Plugin):
         if not upsert and self.kubectl.get(inputs) is not None:
             raise ProviderError(
                 f"{inputs['kind']} {identifier(inputs)} already exists and is not in this stack's state; "
-                "delete it, or import it: pulumi import "
-                + f"{token_of(request.urn)} NAME {identifier(inputs)}"
+                "delete it, or choose another name or namespace"
             )
         live = self.kubectl.apply(inputs, force=upsert or forces(inputs))
         live = self._await(request, live, inputs)
