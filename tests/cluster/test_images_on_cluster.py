@@ -36,6 +36,7 @@ class Server:
 
     row: ThirdPartyImage
     version: str
+    folder: str
     sockets: str
     arguments: tuple[str, ...]
     environment: dict[str, str]
@@ -50,6 +51,7 @@ class Server:
 POSTGRES_SERVER = Server(
     row=POSTGRESQL,
     version="PostgreSQL 17.",
+    folder="pgdata",
     sockets="/var/run/postgresql",
     arguments=("-c", "max_connections=50"),
     environment={
@@ -68,6 +70,7 @@ POSTGRES_SERVER = Server(
 MYSQL_SERVER = Server(
     row=MYSQL,
     version="9.7.",
+    folder="data",
     sockets="/var/run/mysqld",
     arguments=(f"--datadir={MYSQL.data_path}/data", "--loose-mysqlx=OFF"),
     environment={
@@ -266,6 +269,28 @@ def test_a_first_start_without_a_password_is_refused(server: Server, namespace: 
     code, log = ended(namespace, name)
     assert code == 1
     assert server.refusal in log
+
+
+def test_a_start_that_was_cut_off_while_it_made_the_database_is_begun_again(
+    server: Server, namespace: str
+) -> None:
+    entry = json.loads((LOCAL / "images.json").read_text())["images"][server.row.name]
+    if not entry["substitute"]:
+        pytest.skip("the upstream image makes no such promise")
+    name = f"{server.row.name}-cut-off"
+    made = database_pod(namespace, server, name, claim=server.row.name)
+    made["spec"]["volumes"][1] = {"name": "data", "emptyDir": {}}
+    folder = f"{server.row.data_path}/{server.folder}"
+    # What a crash leaves between two moves: the mark, a part moved, the last part not.
+    half = f"mkdir -p {folder}/.initialising/cluster {folder}/base {folder}/sys"
+    start = 'exec docker-entrypoint.sh "$@"'
+    made["spec"]["containers"][0] |= {"command": ["sh", "-c", f"{half} && {start}", "start"]}
+    apply(made)
+    ready(namespace, name)
+    assert ask(namespace, server, name, "select 1") == "1"
+    left = kubectl("-n", namespace, "exec", name, "--", "ls", "-A", folder)
+    assert ".initialising" not in left
+    assert "starting over" in kubectl("-n", namespace, "logs", name)
 
 
 def test_the_servers_image_holds_its_drivers_and_sdks_and_cannot_be_written_to(namespace: str) -> None:

@@ -22,7 +22,7 @@ from tools.image_build.debian_root import make_root, root_file
 from tools.image_build.engines import Buildah, BuildEngine
 from tools.image_build.host import build_secrets
 
-KEPT = 3
+KEPT = 2
 """Archives kept per image: another branch or clone may still want the one before."""
 LOCK_LIMIT = 2400
 """Seconds to wait for another build of the same user."""
