@@ -9,13 +9,14 @@ from tools.engine.cli import find_cli
 from tools.engine.place import place_of, prepare
 from tools.engine.plugins import choose_providers
 from tools.engine.verbs import parse
-from tools.engine.workspace import environment
+from tools.engine.workspace import environment, open_stack
 
 
 def main(argv: list[str]) -> int:
     stack = parse(argv, __doc__ or "")
     place = place_of(stack)
-    place.local.mkdir(mode=0o700, exist_ok=True)
+    # Makes the stack where it is new: a plain `pulumi stack init` would write its salt into a tracked file.
+    open_stack(stack)
     executable = find_cli()
     providers = choose_providers(executable, stack, place.cloud(), place.local)
     prepare(place)

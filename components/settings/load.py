@@ -188,10 +188,15 @@ def _plain_secrets(values: Mapping[str, Any], secret_keys: Set[str]) -> Iterator
     for path, name in _secret_paths(Stack, values, []):
         if name not in secret_keys:
             key = key_path(path)
-            yield Problem(
-                key,
-                f"is a secret in plain text; remove it and run `pulumi config set --secret --path '{key}'`",
-            )
+            yield Problem(key, f"is a secret in plain text; remove it and run `{_secret_verb(path)}`")
+
+
+def _secret_verb(path: list[str | int]) -> str:
+    """The command that stores this value encrypted."""
+    if path[0] == "secrets":
+        group, name, key = path[1:]
+        return f"make secret GROUP={group} NAME={name} KEY={key}"
+    return f"make secret KEY={key_path(path)}"
 
 
 def _secret_paths(kind: Any, value: Any, path: list[str | int]) -> Iterator[tuple[list[str | int], str]]:

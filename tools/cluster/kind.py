@@ -13,7 +13,8 @@ from tools.cluster.binaries import binaries
 from tools.cluster.existing import fitting_kubectl
 from tools.common import Failure, console, run, state_dir, step
 
-NODE_PORT = 30500
+NODE_PORTS = range(30500, 30520)
+"""Open at 127.0.0.1: the dev stack's, and room for other stacks; kind maps ports only when it is made."""
 CONTEXT = f"kind-{NAME}"
 _CONFIG = {
     "kind": "Cluster",
@@ -22,7 +23,7 @@ _CONFIG = {
         {
             "role": "control-plane",
             "extraPortMappings": [
-                {"containerPort": NODE_PORT, "hostPort": NODE_PORT, "listenAddress": "127.0.0.1"}
+                {"containerPort": port, "hostPort": port, "listenAddress": "127.0.0.1"} for port in NODE_PORTS
             ],
         }
     ],
@@ -63,7 +64,8 @@ def up() -> dict[str, Any]:
     else:
         with step("Making a kind cluster (the first time pulls its node image)"):
             command = [kind_command(), "create", "cluster", "--name", NAME, "--config", "-", "--wait", "180s"]
-            hint = f"is port {NODE_PORT} of 127.0.0.1 free, and can Docker pull images?"
+            ports = f"{NODE_PORTS[0]} to {NODE_PORTS[-1]}"
+            hint = f"are ports {ports} of 127.0.0.1 free, and can Docker pull images?"
             run([*command, "--kubeconfig", kubeconfig], input=json.dumps(_CONFIG), timeout=900, hint=hint)
     kubeconfig.chmod(0o600)
     return {

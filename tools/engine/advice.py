@@ -28,7 +28,7 @@ HINTS = (
     (r"Unschedulable|Insufficient (cpu|memory)",
      "the nodes have no room: lower requests in the stack's settings, or add nodes"),
     (r"(PersistentVolumeClaim|Namespace|StatefulSet) \S+ already exists and is not in this stack",
-     "it may hold data of a stack whose state was lost: restore the state (.local/state) or import it, and do "
+     "it may hold data of a stack whose state was lost: restore the state (.local/state) or import it; do "
      "not delete it unless you know what it is; or give this stack another namespace"),
     (r"already exists and is not in this stack",
      "something else made it: delete it, or give this stack another namespace"),

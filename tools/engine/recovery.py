@@ -134,4 +134,4 @@ def _made_by_us(state: dict[str, Any], resource: dict[str, Any], inputs: dict[st
     except ProviderError as error:
         raise Failure(str(error), "an interrupted run must be settled first: start the cluster") from None
     entries = ((live or {}).get("metadata") or {}).get("managedFields") or []
-    return any(entry.get("manager") == FIELD_MANAGER for entry in entries)
+    return any(str(entry.get("manager")).startswith(FIELD_MANAGER) for entry in entries)
