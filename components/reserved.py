@@ -13,6 +13,8 @@ RESERVED: dict[str, str] = {
     "MLFLOW_PORT": "use mlflow:exposure",
     "MLFLOW_WORKERS": "use mlflow:server.workers",
     "MLFLOW_UVICORN_OPTS": "the program tunes it",
+    "MLFLOW_SQLALCHEMYSTORE_POOL_SIZE": "the program tunes it",
+    "MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW": "the program tunes it",
     "MLFLOW_SERVER_ALLOWED_HOSTS": "it follows from mlflow:exposure",
     "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": "it follows from mlflow:exposure",
     "MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE": "the host check stays on",

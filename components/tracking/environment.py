@@ -29,6 +29,10 @@ POD_ENV = {
     "DO_NOT_TRACK": "true",
 }
 """Of every pod that runs MLflow: its root file system is read-only, and telemetry stays off."""
+POOL = {"MLFLOW_SQLALCHEMYSTORE_POOL_SIZE": "10", "MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW": "5"}
+"""Database connections per worker process: SQLAlchemy's own ceiling of 15, but ten of them are kept. By
+default five are, and a sixth request at the same time pays for signing in to the database: with 8 clients
+66 instead of 111 logged metrics a second (`make bench`'s load, on a busy machine)."""
 KEY_LENGTH = 48
 PASSWORD_LENGTH = 24
 
@@ -118,6 +122,7 @@ class Environment(pulumi.ComponentResource):
                     f"--log-level {settings.log_level.server.lower()}",
                 ]
             ),
+            **POOL,
             **args.database.env,
             **args.artifacts.env,
             **self._auth_env,
