@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components import reserved
-from components.settings import Problem, SettingsError, parse
+from components.settings import Cloud, Problem, SettingsError, Stack, parse
 from components.settings.base import quantity_bytes
 from components.settings.schema import settings_page, stack_schema
 
@@ -474,3 +474,14 @@ def test_the_json_schema_refuses_a_misspelt_key_and_lets_other_providers_pass() 
     assert check.is_valid({"config": {"mlflow:cloud": "dev", "aws:region": "eu-west-1"}})
     assert not check.is_valid({"config": {"mlflow:cloud": "dev", "mlflow:databse": {}}})
     assert not check.is_valid({"config": {"mlflow:cloud": "dev", "mlflow:database": {"url": "plain"}}})
+
+
+def test_the_project_file_declares_the_type_of_every_key_that_can_have_a_default() -> None:
+    """The CLI requires each declared key that has no default; `protect` depends on the stack's name."""
+    declared = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())["config"]
+    fields = {f"mlflow:{field.alias or name}": field for name, field in Stack.model_fields.items()}
+    assert declared.keys() == fields.keys() - {"mlflow:protect"}
+    for key, entry in declared.items():
+        section = fields[key].annotation not in (Cloud, str) and key != "mlflow:namespace"
+        assert entry["type"] == ("object" if section else "string"), key
+        assert ("default" in entry) is not fields[key].is_required(), key
