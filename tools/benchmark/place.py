@@ -56,15 +56,17 @@ def dev_settings(namespace: str, port: int) -> dict[str, Any]:
 class Project:
     """A folder that the engine takes for a project, with its state and passphrase inside.
 
-    :param program: text of its ``__main__.py``.
+    :param program: text of its ``__main__.py``; an empty program where there is none.
     """
 
-    def __init__(self, folder: Path, settings: Mapping[str, Any], program: str) -> None:
+    def __init__(self, folder: Path, settings: Mapping[str, Any], program: str = "") -> None:
         self.folder = folder
+        self.kind = [] if program else ["empty"]
         (folder / ".local").mkdir(mode=0o700, parents=True)
         shutil.copy(ROOT / "Pulumi.yaml", folder)
         (folder / f"Pulumi.{STACK}.yaml").write_text(yaml.safe_dump(dict(settings)))
-        (folder / "__main__.py").write_text(program)
+        if program:
+            (folder / "__main__.py").write_text(program)
         shutil.copy(cluster.INFO, folder / ".local")
 
     def verb(self, name: str) -> float:
@@ -85,7 +87,7 @@ class Project:
         start = time.monotonic()
         try:
             done = subprocess.run(
-                [sys.executable, "-m", "tools.benchmark.verb", name, STACK, self.folder],
+                [sys.executable, "-m", "tools.benchmark.verb", name, STACK, self.folder, *self.kind],
                 cwd=ROOT,
                 env=env,
                 capture_output=True,
@@ -110,7 +112,7 @@ class Bench:
         self.ports = free_node_ports(2)
         main = f"import runpy\n\nrunpy.run_path({str(ROOT / '__main__.py')!r}, run_name='__main__')\n"
         self.mlflow = Project(folder / "mlflow", dev_settings(NAMESPACE, self.ports[0]), main)
-        self.empty = Project(folder / "empty", {"config": {"mlflow:cloud": "dev"}}, "")
+        self.empty = Project(folder / "empty", {"config": {"mlflow:cloud": "dev"}})
         self.is_up = False
 
     def up(self) -> float:

@@ -9,11 +9,17 @@ from tools.common import cli
 from tools.engine import verbs
 
 
+def _nothing() -> None:
+    """An empty program."""
+
+
 def main(argv: list[str]) -> int:
-    """``python -m tools.benchmark.verb preview|up|down STACK FOLDER``."""
-    name, stack, folder = argv
-    os.environ["FORCE"] = stack  # a throw-away stack: `down` need not ask
-    {"preview": verbs.preview, "up": verbs.up, "down": verbs.down}[name](stack, Path(folder))
+    """``python -m tools.benchmark.verb preview|up|down STACK FOLDER [empty]``."""
+    name, stack, folder = argv[:3]
+    program = _nothing if argv[3:] == ["empty"] else None
+    if name == "down":
+        os.environ["FORCE"] = stack  # a throw-away stack: nobody need be asked
+    {"preview": verbs.preview, "up": verbs.up, "down": verbs.down}[name](stack, Path(folder), program)
     return 0
 
 
