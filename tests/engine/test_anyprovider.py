@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import Any
 
 import pulumi
@@ -11,7 +9,6 @@ import pytest
 
 from tests.engine.anyprovider.rules import TABLES, Table, UnknownRuleError
 from tests.engine.conftest import Program, Project
-from tools.common import ROOT
 
 
 class Bucket(pulumi.CustomResource):
@@ -28,20 +25,6 @@ def bucket(**inputs: Any) -> Program:
         pulumi.export("account", pulumi.runtime.invoke("demo:index:getAccount", {}).value["account"])
 
     return program
-
-
-@pytest.fixture
-def demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The plugin for package ``demo`` on PATH, where the engine finds it."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    launcher = folder / "pulumi-resource-demo"
-    launcher.write_text(
-        f'#!/bin/sh\nPYTHONPATH="{ROOT}" exec "{sys.executable}" '
-        '-m tests.engine.anyprovider.plugin demo "$@"\n'
-    )
-    launcher.chmod(0o755)
-    monkeypatch.setenv("PATH", str(folder), prepend=":")
 
 
 @pytest.mark.engine

@@ -82,6 +82,37 @@ def test_an_up_that_was_killed_while_it_waited_goes_on_with_what_it_had_made(
     assert not project.destroy().failed
 
 
+CLOUD_PROGRAM = """
+import pulumi
+
+class Bucket(pulumi.CustomResource):
+    def __init__(self, name):
+        super().__init__("demo:index:Bucket", name, {"region": "x"})
+
+Bucket("storage")
+"""
+
+
+@pytest.mark.engine
+def test_what_a_killed_run_was_making_in_a_cloud_is_left_to_its_owner_and_never_forgotten(
+    project: Project, demo: None, monkeypatch: pytest.MonkeyPatch
+):
+    (project.root / "__main__.py").write_text(CLOUD_PROGRAM)
+    monkeypatch.setenv("ANYPROVIDER_DELAY", "60")
+
+    def is_noted() -> bool:
+        state = project.root / ".local/state/.pulumi/stacks/mlflow/dev.json"
+        return state.exists() and '"type":"creating"' in state.read_text().replace(" ", "")
+
+    kill_when(project.root, is_noted)
+    monkeypatch.delenv("ANYPROVIDER_DELAY")
+    with pytest.raises(Failure, match="Bucket storage, which may exist or not") as caught:
+        verbs.up("dev", project.root)
+    assert "pulumi refresh" in caught.value.hint
+    pending = (project.stack.export_stack().deployment or {})["pending_operations"]
+    assert [op["resource"]["urn"].rsplit("::", 1)[1] for op in pending] == ["storage"]
+
+
 @pytest.mark.engine
 def test_a_lock_of_a_dead_run_is_released_and_one_of_a_living_run_is_not(project: Project, monkeypatch):
     import socket

@@ -13,11 +13,7 @@ import pytest
 
 from tests.engine.conftest import Cluster, Program, Project
 
-pytestmark = [
-    pytest.mark.cluster,
-    # The SDK's event loop is cut short when an update fails.
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = pytest.mark.cluster
 
 k8s: Any = pulumi_kubernetes  # plain dictionaries as arguments; the SDK checks nothing that is tested here
 
@@ -46,7 +42,7 @@ def deployment(
         labels = {"app": name}
         k8s.apps.v1.Deployment(
             name,
-            metadata=cluster.metadata(name, **{"timeoutSeconds": "120", **annotations}),
+            metadata=cluster.metadata(name, **{"timeoutSeconds": "300", **annotations}),
             spec={
                 "replicas": replicas,
                 "selector": {"matchLabels": labels},

@@ -19,11 +19,7 @@ from tools.engine import verbs, workspace
 from tools.engine.place import load, place_of
 from tools.engine.workspace import open_stack, set_secret
 
-pytestmark = [
-    pytest.mark.engine,
-    # The SDK's event loop is cut short when an update fails.
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = pytest.mark.engine
 
 
 def password(length: int = 16, *, keeper: str = "1", protect: bool = False) -> Program:
