@@ -138,6 +138,8 @@ def test_a_lock_of_a_dead_run_is_released_and_one_of_a_living_run_is_not(project
     assert not (folder / "two.json").exists(), "a process that is no engine got a dead run's number"
 
     living = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", "pulumi"])
+    while not (Path("/proc") / str(living.pid) / "cmdline").read_bytes():  # not yet there at the exec itself
+        time.sleep(0.01)
     (folder / "two.json").write_text(json.dumps({**lock, "pid": living.pid}))
     with pytest.raises(Failure, match="another run"):
         release_dead_lock(stack, "mlflow")
