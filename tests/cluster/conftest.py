@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import shutil
 import time
@@ -11,7 +12,8 @@ from typing import Any
 import pytest
 
 from tests.cluster.clone import Clone
-from tests.cluster.stack import Stack, brought_up
+from tests.cluster.experiments import Logged, log_from_a_pod
+from tests.cluster.stack import POSTGRESQL, SignedIn, Stack, Stage
 from tools.common import LOCAL
 
 REQUIRE = ("REQUIRE_CLUSTER", "MLFLOW_REQUIRE_CLUSTER")
@@ -51,37 +53,52 @@ def clone(tmp_path_factory: pytest.TempPathFactory, tell: Callable[[str], None])
     return made
 
 
-def _stack(clone: Clone, engine: str) -> Stack:
-    name = f"pytest-{engine}"
+@pytest.fixture(scope="session")
+def stage(clone: Clone) -> Iterator[Stage]:
+    made = Stage(clone)
+    yield made
+    made.clear()
+
+
+def _stack(clone: Clone, kind: str) -> Stack:
+    name = f"pytest-{kind}"
     return Stack(clone, name, PORTS[name])
 
 
-@pytest.fixture(scope="module")
-def postgresql(clone: Clone) -> Iterator[Stack]:
+@pytest.fixture
+def postgresql(clone: Clone, stage: Stage) -> Stack:
     """The default stack: PostgreSQL and a volume for artifacts."""
-    stack = _stack(clone, "postgresql")
-    stack.configure(database={"engine": "postgresql"})
-    with brought_up(stack):
-        yield stack
+    return stage.show(_stack(clone, "postgresql"), POSTGRESQL)
 
 
-@pytest.fixture(scope="module")
-def mysql(clone: Clone) -> Iterator[Stack]:
-    stack = _stack(clone, "mysql")
-    stack.configure(database={"engine": "mysql"})
-    with brought_up(stack):
-        yield stack
+@pytest.fixture
+def logged(postgresql: Stack, stage: Stage) -> Logged:
+    """A run that a pod logged to the default stack."""
+    return stage.once(log_from_a_pod)
 
 
-@pytest.fixture(scope="module")
-def sqlite(clone: Clone) -> Iterator[Stack]:
-    stack = _stack(clone, "sqlite")
-    stack.configure(database={"engine": "sqlite"})
-    with brought_up(stack):
-        yield stack
+@pytest.fixture
+def signed(clone: Clone, stage: Stage) -> SignedIn:
+    """The default stack, switched to sign-in."""
+    stack = stage.show(_stack(clone, "postgresql"), {**POSTGRESQL, "auth": {"mode": "basic"}})
+    values: dict[str, str] = {}
+    for data in stack.secrets().values():
+        values |= {key: base64.b64decode(value).decode() for key, value in data.items()}
+    jobs = (values["MLFLOW_TRACKING_USERNAME"], values["MLFLOW_TRACKING_PASSWORD"])
+    return SignedIn(stack, ("admin", values["MLFLOW_AUTH_ADMIN_PASSWORD"]), jobs)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
+def mysql(clone: Clone, stage: Stage) -> Stack:
+    return stage.show(_stack(clone, "mysql"), {"database": {"engine": "mysql"}})
+
+
+@pytest.fixture
+def sqlite(clone: Clone, stage: Stage) -> Stack:
+    return stage.show(_stack(clone, "sqlite"), {"database": {"engine": "sqlite"}})
+
+
+@pytest.fixture(scope="session")
 def outside(clone: Clone) -> Stack:
-    """The stack whose stores are elsewhere; its tests configure it."""
+    """The stack whose stores are elsewhere; its tests bring it up."""
     return _stack(clone, "external")

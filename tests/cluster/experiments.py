@@ -65,7 +65,7 @@ class Logged:
     blob: str
 
 
-def log_from_a_pod(stack: Stack, experiment: str) -> Logged:
+def log_from_a_pod(stack: Stack, experiment: str = "from-a-pod") -> Logged:
     """Log a run with parameters, a metric, an artifact in a folder and a registered model."""
     told = stack.python(LOG, experiment)
     return Logged(experiment, told["run"], told["blob"])

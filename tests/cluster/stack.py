@@ -9,14 +9,16 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from tests.cluster.clone import Clone, Done
 
+Made = TypeVar("Made")
+POSTGRESQL = {"database": {"engine": "postgresql"}}
+"""Settings of the default stack."""
 POD_LIMIT = 180
 """Seconds for a pod that runs a script of the tests."""
 HEAL_LIMIT = 120
@@ -117,6 +119,36 @@ class Stack:
 
     # -- pods ------------------------------------------------------------------
 
+    def incarnation(self, component: str) -> list[tuple[str, int]]:
+        """What changes when a component's pod or container is made anew; only ready ones count."""
+        pods = self.objects("pods", "--selector", f"app.kubernetes.io/component={component}")
+        return sorted(
+            (pod["metadata"]["uid"], sum(each["restartCount"] for each in pod["status"]["containerStatuses"]))
+            for pod in pods
+            if is_ready(pod) and not pod["metadata"].get("deletionTimestamp")
+        )
+
+    def killed(self, component: str, kill: Callable[[Stack], None]) -> float:
+        """Kill a component, wait until it is there anew and the server answers; the seconds that took."""
+        before, start = self.incarnation(component), time.monotonic()
+        kill(self)
+        eventually(
+            lambda: self.incarnation(component) not in ([], before),
+            HEAL_LIMIT,
+            f"{kill.__name__}: the {component} is not there anew",
+        )
+        self.wait_until_answers("/health")
+        return time.monotonic() - start
+
+    def kill_pod(self, component: str) -> None:
+        """Remove a component's pod at once, without a chance to finish anything."""
+        name = self.pod_of(component)["metadata"]["name"]
+        self.kubectl("delete", "pod", name, "--grace-period=0", "--force")
+
+    def secrets(self) -> dict[str, dict[str, str]]:
+        """Every Secret of the stack with its values, encoded."""
+        return {each["metadata"]["name"]: each["data"] for each in self.objects("secrets")}
+
     def kubectl(self, *words: str, check: bool = True, stdin: str | None = None) -> str:
         return kubectl(self.clone.local("cluster.json"), self.namespace, *words, check=check, stdin=stdin)
 
@@ -170,6 +202,12 @@ def eventually(check: Callable[[], Any], limit: float, complaint: str) -> Any:
     return found
 
 
+def is_ready(pod: Mapping[str, Any]) -> bool:
+    """Whether all containers of a pod are ready."""
+    states = pod["status"].get("containerStatuses", [])
+    return bool(states) and all(state["ready"] for state in states)
+
+
 def run_pod(stack: Stack, command: list[str]) -> str:
     """Run a command in a new pod that passes the restricted standard; its log."""
     name = f"test-{secrets.token_hex(3)}"
@@ -205,6 +243,7 @@ def run_pod(stack: Stack, command: list[str]) -> str:
                 "image": stack.clone.local("images.json")["images"]["job"]["reference"],
                 "imagePullPolicy": "IfNotPresent",
                 "command": command,
+                "resources": {"requests": {"cpu": "250m", "memory": "512Mi"}},
                 "envFrom": environment,
                 "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
             }],
@@ -223,14 +262,53 @@ def run_pod(stack: Stack, command: list[str]) -> str:
     return log
 
 
-@contextmanager
-def brought_up(stack: Stack) -> Iterator[Stack]:
-    """The stack, up; taken down at the end whatever happened."""
-    try:
-        stack.up()
-        yield stack
-    finally:
-        if (stack.clone.root / ".local" / "stacks" / f"Pulumi.{stack.name}.yaml").exists():
+@dataclass(frozen=True)
+class SignedIn:
+    """A stack with sign-in; names and passwords of its first user and of the user of jobs."""
+
+    stack: Stack
+    admin: tuple[str, str]
+    jobs: tuple[str, str]
+
+
+class Stage:
+    """The one stack of this tier that is up: several at once would not fit onto a small node.
+
+    :ivar experiment: what a pod logged since it came up, with :meth:`once`.
+    """
+
+    def __init__(self, clone: Clone) -> None:
+        self.clone = clone
+        self.stack: Stack | None = None
+        self.settings: dict[str, Any] = {}
+        self.made: dict[str, Any] = {}
+
+    def show(self, stack: Stack, settings: Mapping[str, Any]) -> Stack:
+        """Have this stack up with these settings, and no other."""
+        if self.stack is not None and self.stack.name != stack.name:
+            self.clear()
+        if self.stack is None or self.settings != settings:
+            self.stack, self.settings = stack, {}
+            stack.configure(**settings)
+            stack.up()
+            self.settings = dict(settings)
+        return stack
+
+    def changed(self) -> None:
+        """A test changed the stack's settings: the next :meth:`show` brings it up anew."""
+        self.settings = {}
+
+    def once(self, make: Callable[[Stack], Made]) -> Made:
+        """What ``make`` makes, once in the life of the present stack's data."""
+        assert self.stack is not None
+        if make.__name__ not in self.made:
+            self.made[make.__name__] = make(self.stack)
+        return self.made[make.__name__]
+
+    def clear(self) -> None:
+        """Take the stack down that is up."""
+        stack, self.stack, self.settings, self.made = self.stack, None, {}, {}
+        if stack is not None:
             stack.down()
 
 

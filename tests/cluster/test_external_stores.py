@@ -11,7 +11,7 @@ import pytest
 
 from tests.cluster.experiments import assert_readable_from_another_pod, log_from_a_pod
 from tests.cluster.outside import BUCKET, Authority, ObjectStore, object_store, postgresql
-from tests.cluster.stack import Stack, brought_up
+from tests.cluster.stack import Stack, Stage
 
 pytestmark = pytest.mark.core
 SECRET_KEY = "not-a-real-key-0123456789"
@@ -25,11 +25,10 @@ class Outside:
     settings: dict[str, Any]
     store: ObjectStore
     query: Callable[[str], str]
-    url: str
 
 
 @pytest.fixture(scope="module")
-def elsewhere(outside: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outside]:
+def stores(outside: Stack, stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outside]:
     folder = tmp_path_factory.mktemp("outside")
     host = outside.clone.local("cluster.json")["hostAddress"]
     if host is None:
@@ -49,13 +48,21 @@ def elsewhere(outside: Stack, tmp_path_factory: pytest.TempPathFactory) -> Itera
                 "caBundle": authority.certificate,
             },
         }
+        stage.clear()  # the node has room for one
         outside.configure(**settings)
         outside.clone.verb("secret", outside.name, "--key", "mlflow:database.url", stdin=url)
         for key, value in (("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE"), ("AWS_SECRET_ACCESS_KEY", SECRET_KEY)):
             words = ["--group", "store", "--name", "s3", "--key", key]
             outside.clone.verb("secret", outside.name, *words, stdin=value)
-        with brought_up(outside):
-            yield Outside(outside, settings, store, query, url)
+        yield Outside(outside, settings, store, query)
+        stage.clear()  # before its stores go
+
+
+@pytest.fixture
+def elsewhere(stores: Outside, stage: Stage) -> Outside:
+    """The stack, up, with both stores."""
+    stage.show(stores.stack, stores.settings)
+    return stores
 
 
 def test_runs_go_to_the_database_and_artifacts_to_the_store_and_come_back(elsewhere: Outside) -> None:
@@ -95,21 +102,16 @@ def test_a_database_with_a_certificate_of_another_authority_is_refused(
 
 
 def test_a_store_with_a_certificate_of_another_authority_is_refused(
-    elsewhere: Outside, tmp_path: Path
+    elsewhere: Outside, stage: Stage, tmp_path: Path
 ) -> None:
     stack, settings = elsewhere.stack, elsewhere.settings
     logged = log_from_a_pod(stack, "before-the-change")
     wrong = {**settings["artifacts"], "caBundle": Authority.make(tmp_path / "other").certificate}
     keys = len(elsewhere.store.keys())
-    stack.configure(**{**settings, "artifacts": wrong})
-    try:
-        stack.up()
-        path = f"/api/2.0/mlflow/artifacts/list?run_id={logged.run}&path=data"
-        assert stack.ask(path).status == 500
-        log = stack.clone.verb("logs", stack.name).out
-        assert "CERTIFICATE_VERIFY_FAILED" in log
-    finally:
-        stack.configure(**settings)
-        stack.up()
+    stage.show(stack, {**settings, "artifacts": wrong})
+    path = f"/api/2.0/mlflow/artifacts/list?run_id={logged.run}&path=data"
+    assert stack.ask(path, limit=60).status == 500
+    assert "CERTIFICATE_VERIFY_FAILED" in stack.clone.verb("logs", stack.name).out
     assert len(elsewhere.store.keys()) == keys
+    stage.show(stack, settings)
     assert_readable_from_another_pod(stack, logged)

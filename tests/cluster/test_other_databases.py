@@ -7,7 +7,7 @@ import re
 import pytest
 
 from tests.cluster.experiments import assert_readable_from_another_pod, log_from_a_pod
-from tests.cluster.stack import Stack, eventually
+from tests.cluster.stack import Stack, Stage
 
 pytestmark = pytest.mark.core
 
@@ -22,35 +22,21 @@ def test_mysql_is_mysql_and_keeps_what_was_logged_when_it_is_killed(mysql: Stack
     assert "MariaDB" not in version
     logged = log_from_a_pod(mysql, "on-mysql")
     for component in ("database", "server"):
-        _kill(mysql, component)
+        mysql.killed(component, lambda stack, component=component: stack.kill_pod(component))
         mysql.wait_until_answers()
     assert_readable_from_another_pod(mysql, logged)
 
 
 def test_sqlite_keeps_what_was_logged_when_its_server_is_killed(sqlite: Stack) -> None:
     logged = log_from_a_pod(sqlite, "on-sqlite")
-    _kill(sqlite, "server")
-    sqlite.wait_until_answers()
+    sqlite.killed("server", lambda stack: stack.kill_pod("server"))
     assert_readable_from_another_pod(sqlite, logged)
 
 
-def test_sqlite_never_has_two_writers_while_a_setting_changes(sqlite: Stack) -> None:
+def test_sqlite_never_has_two_writers_while_a_setting_changes(sqlite: Stack, stage: Stage) -> None:
     deployment = sqlite.objects("deployments")[0]
     assert deployment["spec"]["strategy"] == {"type": "Recreate"}
     before = sqlite.pod_of("server")["metadata"]["uid"]
-    sqlite.configure(database={"engine": "sqlite"}, logLevel={"server": "WARNING"})
-    sqlite.up()
+    stage.show(sqlite, {"database": {"engine": "sqlite"}, "logLevel": {"server": "WARNING"}})
     assert sqlite.pod_of("server")["metadata"]["uid"] != before
     assert sqlite.ask("/health").status == 200
-
-
-def _kill(stack: Stack, component: str) -> None:
-    """Remove a component's pod at once, without a chance to finish anything."""
-    pod = stack.pod_of(component)["metadata"]
-    stack.kubectl("delete", "pod", pod["name"], "--grace-period=0", "--force")
-
-    def replaced() -> bool:
-        pods = stack.objects("pods", "--selector", f"app.kubernetes.io/component={component}")
-        return [each["metadata"]["uid"] for each in pods] not in ([], [pod["uid"]])
-
-    eventually(replaced, 60, f"the {component}'s pod was not replaced")
