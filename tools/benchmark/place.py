@@ -162,7 +162,7 @@ def remove_namespaces(what: str, *names: str) -> None:
             # Pods first and at once: a namespace that still holds some when it is deleted waits for half of
             # their grace period before it looks again. Nobody wants this data, so none need end gracefully.
             everything = ("--all", "-n", each.partition("/")[2])
-            kubectl("delete", "deployments,statefulsets,jobs", *everything, "--cascade=orphan")
+            kubectl("delete", "deployments,replicasets,statefulsets,jobs", *everything, "--cascade=orphan")
             kubectl("delete", "pods", *everything, "--now", timeout=DELETE_LIMIT)
         kubectl("delete", *found, f"--timeout={DELETE_LIMIT}s", timeout=DELETE_LIMIT + 10)
 
