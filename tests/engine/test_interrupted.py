@@ -55,6 +55,7 @@ def kill_when(root: Path, seen) -> None:
     process.wait()
 
 
+@pytest.mark.core
 @pytest.mark.cluster
 def test_an_up_that_was_killed_while_it_waited_goes_on_with_what_it_had_made(
     project: Project, cluster: Cluster
@@ -93,6 +94,7 @@ Bucket("storage")
 """
 
 
+@pytest.mark.core
 @pytest.mark.engine
 def test_what_a_killed_run_was_making_in_a_cloud_is_left_to_its_owner_and_never_forgotten(
     project: Project, demo: None, monkeypatch: pytest.MonkeyPatch

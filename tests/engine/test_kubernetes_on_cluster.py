@@ -258,6 +258,33 @@ def test_a_job_is_waited_for_and_a_failed_one_tells_its_last_words(project: Proj
     assert "delete-replaced" in [op for op, _ in second.steps], "a changed template needs a new Job"
 
 
+@pytest.mark.core
+def test_a_failed_job_that_says_so_runs_again_at_the_next_up_and_a_finished_one_does_not(
+    project: Project, cluster: Cluster
+):
+    """As a migration must: the database was down, somebody mended it, nothing in the program changed."""
+
+    def program() -> None:
+        flag = {"configMapRef": {"name": "mended", "optional": True}}
+        k8s.batch.v1.Job(
+            "heals", metadata=cluster.metadata(replaceUnready="true"),
+            spec={
+                "backoffLimit": 0,
+                "template": {"spec": {
+                    **cluster.pod('test "$MENDED" = yes', envFrom=[flag]), "restartPolicy": "Never",
+                }},
+            },
+            opts=cluster.options(delete_before_replace=True),
+        )  # fmt: skip
+
+    assert project.up(program).failed
+    assert project.up(program).failed, "it is still broken"
+    cluster.kubectl("create", "configmap", "mended", "--from-literal=MENDED=yes")
+    healed = project.up(program)
+    assert not healed.failed, healed.text
+    assert project.up(program).steps == []
+
+
 def test_a_job_that_may_take_longer_is_given_up_at_its_limit(project: Project, cluster: Cluster):
     start = time.monotonic()
     outcome = project.up(job(cluster, "slow", "sleep 3600", timeoutSeconds="4"))
@@ -302,6 +329,7 @@ def test_a_claim_whose_volume_comes_with_its_first_pod_does_not_block(project: P
     assert time.monotonic() - start < 20
 
 
+@pytest.mark.core
 def test_an_object_that_exists_already_is_not_taken_over_silently(project: Project, cluster: Cluster):
     cluster.kubectl("create", "configmap", "theirs", "--from-literal=a=theirs")
     outcome = project.up(config_map(cluster, {"a": "mine"}, name="theirs"))
@@ -352,6 +380,7 @@ def test_destroy_takes_dependents_first_and_leaves_nothing(project: Project, clu
     assert cluster.kubectl("get", "namespace", name, "--ignore-not-found") == ""
 
 
+@pytest.mark.core
 def test_secret_values_are_encrypted_in_the_state(project: Project, cluster: Cluster):
     def program() -> None:
         k8s.core.v1.Secret(

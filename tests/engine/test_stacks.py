@@ -51,6 +51,7 @@ def test_a_random_value_is_made_once_kept_over_updates_and_renewed_by_its_keeper
     assert renewed.outputs["id"] == first.outputs["id"]
 
 
+@pytest.mark.core
 def test_tracked_files_stay_as_they_are_and_a_second_clone_has_its_own_passphrase(
     project: Project, tmp_path: Path
 ):
@@ -74,6 +75,7 @@ def test_tracked_files_stay_as_they_are_and_a_second_clone_has_its_own_passphras
     assert stat.S_IMODE(second.stat().st_mode) == 0o600
 
 
+@pytest.mark.core
 def test_a_secret_from_standard_input_reaches_the_program_and_no_tracked_file(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ):
@@ -131,6 +133,7 @@ def test_a_wrong_passphrase_ends_with_what_to_do(project: Project, monkeypatch: 
     assert "passphrase" in caught.value.hint
 
 
+@pytest.mark.core
 def test_down_asks_spares_what_is_protected_and_leaves_nothing_of_the_stack(
     project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):

@@ -13,7 +13,6 @@ from tools.engine.place import Place, difference, merge
 from tools.engine.plugins import Providers, choose_providers, sdk_version
 from tools.engine.workspace import environment
 
-pytestmark = pytest.mark.unit
 CLI = Path("/usr/local/bin/pulumi")
 
 

@@ -14,7 +14,6 @@ from tools.engine.standins.objects import check_token, clean, identifier
 from tools.engine.standins.plugin import UNKNOWN, ProviderError, decode, encode, secret
 from tools.engine.standins.random import make_string
 
-pytestmark = pytest.mark.unit
 NOTHING: frozenset[str] = frozenset()
 
 
