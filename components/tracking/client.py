@@ -14,6 +14,15 @@ core = kubernetes.core.v1
 meta = kubernetes.meta.v1
 
 
+THROUGH_THE_SERVER = {
+    "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD": "false",
+    "MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD": "false",
+}
+"""Left to itself, a client takes large files straight from S3 and GCS, by signed URLs (MLflow 3.17's
+server-info offers it, and no server setting stops it). Then each client would need a way to the store and
+trust in its certificate, which only the server has."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ClientArgs:
     """Inputs of :class:`Client`."""
@@ -42,6 +51,7 @@ class Client(pulumi.ComponentResource):
                 "LAUNCHER_LOG_LEVEL": args.settings.log_level.launcher,
                 "MLFLOW_DISABLE_TELEMETRY": "true",
                 "DO_NOT_TRACK": "true",
+                **THROUGH_THE_SERVER,
             },
             opts=pulumi.ResourceOptions(parent=self),
         )

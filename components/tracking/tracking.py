@@ -12,7 +12,7 @@ from ..data_places import data_places
 from ..settings import Stack
 from .artifacts import TrackingArtifacts, TrackingArtifactsArgs
 from .base import Base, BaseArgs
-from .client import Client, ClientArgs
+from .client import THROUGH_THE_SERVER, Client, ClientArgs
 from .database import TrackingDatabase, TrackingDatabaseArgs
 from .environment import Environment, EnvironmentArgs
 from .exposure import Exposure, ExposureArgs
@@ -156,7 +156,13 @@ class Tracking(pulumi.ComponentResource):
         settings = self._args.settings
         url = exposure.url or pulumi.Output.from_input(exposure.in_cluster_url)
         username = settings.auth.admin_username if environment.admin_password else None
-        lines = [pulumi.Output.concat("export MLFLOW_TRACKING_URI=", url)]
+        lines = [
+            pulumi.Output.concat("export MLFLOW_TRACKING_URI=", url),
+            *(
+                pulumi.Output.from_input(f"export {name}={value}")
+                for name, value in THROUGH_THE_SERVER.items()
+            ),
+        ]
         if username:
             stack = pulumi.get_stack()
             password = f'"$(pulumi stack output adminPassword --show-secrets --stack {stack})"'

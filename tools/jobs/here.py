@@ -13,6 +13,7 @@ import venv
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from components.tracking.client import THROUGH_THE_SERVER
 from tools.common import ROOT, Failure, cache_dir, run, step
 from tools.deployed import Deployed
 from tools.jobs.pod import RUN_LINE
@@ -72,6 +73,7 @@ def environment(deployed: Deployed, client: Path) -> dict[str, str]:
         "MLFLOW_TRACKING_URI": deployed.url,
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "DO_NOT_TRACK": "true",
+        **THROUGH_THE_SERVER,
         **_credentials(deployed),
     }
     host = urlsplit(deployed.url).hostname or ""
