@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import signal
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -42,6 +45,27 @@ def test_a_project_that_fails_makes_train_fail_with_its_last_words(postgresql: S
     experiment = postgresql.api("experiments/get-by-name", experiment_name="broken")["experiment"]
     runs = postgresql.api("runs/search", {"experiment_ids": [experiment["experiment_id"]]})["runs"]
     assert [run["info"]["status"] for run in runs] == ["FAILED"]
+
+
+def test_an_interrupted_train_ends_its_job_and_marks_its_run_killed(postgresql: Stack) -> None:
+    clone = postgresql.clone
+    with subprocess.Popen(
+        [sys.executable, "-m", "tools.train", "--stack", postgresql.name],
+        cwd=clone.root,
+        env=clone.environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        started = next(line for line in process.stdout if line.startswith("launcher: experiment"))
+        process.send_signal(signal.SIGINT)  # Ctrl-C
+        told = process.stdout.read()
+    assert process.returncode == 130, told
+    run = postgresql.api("runs/get", run_id=started.split()[-1])["run"]
+    assert run["info"]["status"] == "KILLED"
+    jobs = postgresql.objects("jobs", "--selector", "app.kubernetes.io/component=training")
+    assert all(job["status"].get("active", 0) == 0 for job in jobs)
 
 
 def test_status_logs_and_open_show_what_is_there(postgresql: Stack) -> None:
