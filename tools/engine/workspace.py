@@ -109,9 +109,14 @@ class OpenedStack(auto.Stack):
 
     providers: Providers
 
-    def __init__(self, name: str, workspace: auto.Workspace, mode: StackInitMode) -> None:
-        super().__init__(name, workspace, mode)
-        self.state = state_of(self)
+    def __init__(self, name: str, workspace: auto.Workspace) -> None:
+        # Every command names its stack, so it need not be selected first, which costs a call of the CLI.
+        self.name, self.workspace, self._mode = name, workspace, StackInitMode.CREATE_OR_SELECT
+        try:
+            self.state = state_of(self)
+        except auto.StackNotFoundError:
+            workspace.create_stack(name)
+            self.state = {}
 
 
 def open_stack(stack: str, root: Path = ROOT, program: Program | None = None) -> OpenedStack:
@@ -136,7 +141,7 @@ def open_stack(stack: str, root: Path = ROOT, program: Program | None = None) ->
     logging.getLogger("grpc._server").setLevel(logging.CRITICAL)
     os.environ[STAND_INS_VARIABLE] = "1" if providers.stand_ins else "0"  # for the program, which runs here
     try:
-        opened = OpenedStack(stack, workspace, StackInitMode.CREATE_OR_SELECT)
+        opened = OpenedStack(stack, workspace)
     except auto.CommandError as error:
         raise failure_of(error, "up", stack) from error
     opened.providers = providers
