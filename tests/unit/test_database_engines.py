@@ -6,6 +6,7 @@ import ssl
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pymysql
@@ -51,7 +52,7 @@ def test_mysql_elsewhere_is_reached_with_our_ca_and_with_its_host_name_checked(t
     uri = make_url(with_checked_tls("mysql://u:p@db.example.com/mlflow", str(ca)))
     assert uri.drivername == "mysql+pymysql"
     _, arguments = MySQLDialect_pymysql(dbapi=pymysql).create_connect_args(uri)
-    connection = pymysql.connect(defer_connect=True, **arguments)
+    connection: Any = pymysql.connect(defer_connect=True, **arguments)
     assert connection.ctx.check_hostname
     assert connection.ctx.verify_mode is ssl.CERT_REQUIRED
     assert len(connection.ctx.get_ca_certs()) == 1, "our CA and no other"
