@@ -23,6 +23,10 @@ WORDS = {
     "refresh": "refreshed", "create-replacement": "created anew", "delete-replaced": "deleted the old",
     "discard-replaced": "forgot the old", "import": "imported", "remove-pending-replace": "cleared",
 }  # fmt: skip
+FOUND = {"delete": "is gone", "update": "was changed by somebody else"}
+"""What a refresh finds, where the engine names the step that would be its own."""
+FOUND_SHORT = {"delete": "gone", "update": "changed"}
+
 QUIET = {"same", "read", "replace", "refresh"}
 """Steps without a line of their own: nothing was done, or the steps they consist of have lines."""
 
@@ -76,20 +80,20 @@ class Progress:
                 self.changes = {str(getattr(op, "value", op)): number for op, number in changes.items()}
 
     def _started(self, step: Any) -> None:
+        if not _is_made(step):
+            return
         op, now = step.op.value, time.monotonic()
         self.running[(step.urn, op)] = _Running(step.urn, op, now, now)
-        if (
-            self.preview
-            and op not in {"same", "read", "refresh"}
-            and op in SIGNS
-            and op != "create-replacement"
-        ):
+        if self.preview and op in SIGNS and op not in ("refresh", "create-replacement"):
             console.print(f"  {SIGNS[op]} {op} {_title(step.urn)}{_difference(step)}")
 
     def _ended(self, step: Any, *, failed: bool) -> None:
         op = step.op.value
-        running = self.running.pop((step.urn, op), None)
-        if self.preview or (op in QUIET and not failed) or step.type == "pulumi:pulumi:Stack":
+        running = self.running.pop((step.urn, op), None) or self.running.pop((step.urn, "refresh"), None)
+        if self.preview or (op in QUIET and not failed) or not _is_made(step):
+            return
+        if self.verb == "refresh" and op in FOUND and not failed:
+            console.print(f"  [yellow]![/] {_title(step.urn)} {FOUND[op]}{_difference(step)}")
             return
         took = f" [dim]({time.monotonic() - running.since:.1f} s)[/]" if running else ""
         word = f"[red]✗ {op} failed[/]" if failed else f"[green]✓[/] {WORDS.get(op, op)}"
@@ -119,8 +123,7 @@ class Progress:
         with self.lock:
             now = time.monotonic()
             for running in self.running.values():
-                component = running.urn.split("::")[2].startswith("pulumi:pulumi:Stack")
-                if component or running.op == "same" or now - running.told < HEARTBEAT:
+                if running.op == "same" or now - running.told < HEARTBEAT:
                     continue
                 running.told = now
                 doing = f": {escape(running.doing)}" if running.doing else ""
@@ -134,9 +137,16 @@ class Progress:
         infix = " to" if self.preview else ""
         parts = []
         for op, number in sorted(self.changes.items()):
-            word = WORDS.get(op, op) if not self.preview else op
+            words = {**WORDS, **FOUND_SHORT} if self.verb == "refresh" else WORDS
+            word = op if self.preview else words.get(op, op)
             parts.append(f"{number} unchanged" if op == "same" else f"{number}{infix} {word}")
         return ", ".join(parts) or "nothing"
+
+
+def _is_made(step: Any) -> bool:
+    """Whether a step is about a resource that somebody makes, not about a component that groups them."""
+    state = step.new or step.old
+    return state is None or state.custom
 
 
 def _title(urn: str) -> str:
