@@ -189,7 +189,9 @@ def test_up_returns_when_the_new_pods_are_ready(project: Project, cluster: Clust
     assert (status["updatedReplicas"], status["availableReplicas"], status["replicas"]) == (1, 1, 1)
 
 
-def test_a_crashing_pod_fails_with_its_log_and_the_next_up_mends_it(project: Project, cluster: Cluster):
+def test_a_crashing_pod_fails_with_its_log_and_the_next_up_mends_it(
+    project: Project, cluster: Cluster, stand_in: None
+):
     name, start = "crashing", time.monotonic()
     # Without a probe a container counts as ready in the moment between its start and its crash.
     probe = {"readinessProbe": {"exec": {"command": ["sh", "-c", ":"]}, "initialDelaySeconds": 3}}
@@ -205,7 +207,9 @@ def test_a_crashing_pod_fails_with_its_log_and_the_next_up_mends_it(project: Pro
     assert second.steps == [("update", name)], second.text
 
 
-def test_an_image_that_nodes_do_not_have_fails_within_seconds(project: Project, cluster: Cluster):
+def test_an_image_that_nodes_do_not_have_fails_within_seconds(
+    project: Project, cluster: Cluster, stand_in: None
+):
     def program() -> None:
         labels = {"app": "imageless"}
         pod = cluster.pod("true", image="localhost/not/there:1", imagePullPolicy="Never")
@@ -223,7 +227,7 @@ def test_an_image_that_nodes_do_not_have_fails_within_seconds(project: Project, 
 
 
 def test_pods_that_the_namespace_refuses_are_told_with_the_rule_that_they_break(
-    project: Project, cluster: Cluster
+    project: Project, cluster: Cluster, stand_in: None
 ):
     name = cluster.namespace + "-strict"
 
@@ -246,16 +250,20 @@ def test_pods_that_the_namespace_refuses_are_told_with_the_rule_that_they_break(
     assert not project.destroy().failed
 
 
-def test_a_job_is_waited_for_and_a_failed_one_tells_its_last_words(project: Project, cluster: Cluster):
-    first = project.up(job(cluster, "work", "sleep 1; echo done"))
-    assert not first.failed, first.text
-    live = cluster.get("job", "work")
+def test_a_job_is_waited_for_and_made_anew_when_its_template_changes(project: Project, cluster: Cluster):
+    assert not project.up(job(cluster, "again", "sleep 1; echo done")).failed
+    live = cluster.get("job", "again")
     assert live
     assert live["status"]["succeeded"] == 1
-    second = project.up(job(cluster, "work", "echo no such table: runs; exit 1"))
-    assert second.failed
-    assert "no such table: runs" in second.text
-    assert "delete-replaced" in [op for op, _ in second.steps], "a changed template needs a new Job"
+    second = project.up(job(cluster, "again", "echo done again"))
+    assert not second.failed, second.text
+    assert [op for op, _ in second.steps] == ["delete-replaced", "replace", "create-replacement"]
+
+
+def test_a_failed_job_tells_its_last_words(project: Project, cluster: Cluster, stand_in: None):
+    outcome = project.up(job(cluster, "work", "echo no such table: runs; exit 1"))
+    assert outcome.failed
+    assert "no such table: runs" in outcome.text
 
 
 @pytest.mark.core

@@ -101,6 +101,7 @@ class Progress:
 
     def _said(self, event: Any) -> None:
         text = re.sub(r"<\{%.*?%\}>", "", event.message).strip()
+        text = re.sub(r"^1 error occurred:\s*\* ", "", text)  # around what a provider says
         if event.ephemeral:
             for running in self.running.values():
                 if running.urn == event.urn:
