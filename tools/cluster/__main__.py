@@ -104,7 +104,11 @@ def namespaces_of_stacks() -> list[str]:
     """Namespaces that stacks of this project made; none where no cluster answers."""
     selector = "app.kubernetes.io/part-of=mlflow,app.kubernetes.io/managed-by=pulumi"
     try:
-        found = kubectl("get", "namespaces", "-l", selector, "-o", "name", "--request-timeout=5s", timeout=15)
+        found = kubectl(
+            *("get", "namespaces", "-l", selector, "--field-selector", "status.phase=Active"),
+            *("-o", "name", "--request-timeout=5s"),
+            timeout=15,
+        )
     except Failure:
         return []
     return [name.removeprefix("namespace/") for name in found.split()]
