@@ -132,3 +132,33 @@ def test_yes_in_the_environment_skips_the_question(monkeypatch: pytest.MonkeyPat
 def test_nobody_is_asked_when_there_is_nothing_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal(monkeypatch, "n")
     packages.agree([])
+
+
+@pytest.mark.parametrize("kept", ["kind", "registry"])
+@pytest.mark.parametrize("docker", [True, False, None])
+def test_a_docker_engine_that_comes_or_goes_does_not_move_a_checkout_to_another_cluster(
+    kept: str, *, docker: bool | None
+) -> None:
+    assert verbs.choose(options(), docker=docker, kept=kept) == kept
+
+
+def test_a_context_that_the_stack_no_longer_names_leaves_the_choice_open() -> None:
+    assert verbs.choose(options(), docker=True, kept="context") == "kind"
+
+
+def test_a_cluster_with_stacks_on_it_is_not_removed_without_being_told_twice(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    removed: list[str] = []
+    monkeypatch.setattr(verbs, "INFO", tmp_path / "cluster.json")
+    monkeypatch.setattr(verbs, "KUBECONFIG", tmp_path / "kubeconfig")
+    monkeypatch.setattr(verbs, "namespaces_of_stacks", lambda: ["mlflow"])
+    monkeypatch.setattr(verbs.registry, "down", lambda: removed.append("registry") or True)
+    monkeypatch.setattr(verbs.kind, "down", lambda: False)
+    monkeypatch.delenv("FORCE", raising=False)
+    with pytest.raises(Failure, match="in namespaces mlflow"):
+        verbs.down()
+    assert not removed
+    monkeypatch.setenv("FORCE", "cluster")
+    verbs.down()
+    assert removed == ["registry"]

@@ -9,7 +9,7 @@ import pytest
 
 from tools.common import Failure
 from tools.engine import cli, plugins, workspace
-from tools.engine.place import Place, difference, merge
+from tools.engine.place import Place, difference, keep_additions, load, merge, prepare
 from tools.engine.plugins import Providers, choose_providers, sdk_version
 from tools.engine.workspace import environment
 
@@ -187,6 +187,23 @@ def test_merged_settings_come_apart_again_into_what_is_tracked_and_what_was_adde
     assert difference(tracked, tracked) == {}
     newer = {"config": {"mlflow:secrets": {"a": {"b": {"K": {"secure": "v1:z"}}}}}}
     assert merge(merged, newer)["config"] == {**merged["config"], **newer["config"]}
+
+
+def test_a_key_services_data_key_is_shared_and_a_passphrases_salt_is_not(home: Path):
+    there = place(home)
+    there.tracked.write_text("# ours\nsecretsprovider: awskms://alias/x\nconfig: {}\n")
+    prepare(there)
+    there.merged.write_text(there.merged.read_text() + "encryptedkey: abc\n")
+    keep_additions(there)
+    assert there.tracked.read_text().startswith("# ours\n")
+    assert load(there.tracked)["encryptedkey"] == "abc"
+    assert not there.overlay.exists()
+    there.tracked.write_text("config: {}\n")
+    prepare(there)
+    there.merged.write_text(there.merged.read_text() + "encryptionsalt: v1:x\n")
+    keep_additions(there)
+    assert load(there.tracked) == {"config": {}}
+    assert load(there.overlay) == {"encryptionsalt": "v1:x"}
 
 
 def test_only_stacks_that_stand_ins_made_are_marked_for_runs_by_a_plain_cli(home: Path):

@@ -33,7 +33,8 @@ def main(argv: list[str]) -> int:
 def up(arguments: argparse.Namespace) -> None:
     """Make or find the cluster, and write ``.local/cluster.json`` and ``.local/kubeconfig``."""
     kept = info()["kind"] if INFO.exists() else None
-    way = choose(arguments, kept=kept, docker=None if arguments.context or kept else kind.docker_answers())
+    settled = arguments.context or kept in ("kind", "registry")
+    way = choose(arguments, kept=kept, docker=None if settled else kind.docker_answers())
     if way == "context":
         file = Path(arguments.kubeconfig).expanduser() if arguments.kubeconfig else None
         cluster = existing.use(arguments.context, file, arguments.loader, arguments.registry)
