@@ -14,7 +14,9 @@ from typing import Any
 
 import yaml
 
-from tools.common import ROOT, Failure
+from tools.common import ROOT, Failure, console
+
+DATA_KEY = "encryptedkey"
 
 
 @dataclass(frozen=True)
@@ -88,8 +90,17 @@ def prepare(place: Place) -> None:
 
 
 def keep_additions(place: Place) -> None:
-    """Carry what the engine or ``make secret`` added to the work folder's settings over to the overlay."""
+    """Carry what the engine or ``make secret`` added to the work folder's settings over to the overlay.
+
+    The data key of a key service is for everybody who may use that service: it goes to the tracked file.
+    """
     added = difference(load(place.merged), load(place.tracked))
+    if key := added.pop(DATA_KEY, None):
+        with place.tracked.open("a") as file:
+            file.write(yaml.safe_dump({DATA_KEY: key}))
+        console.print(
+            f"  [yellow]{place.tracked.name} now holds the stack's encrypted data key: commit it[/]"
+        )
     if added and added != load(place.overlay):
         place.overlay.parent.mkdir(parents=True, exist_ok=True)
         place.overlay.touch(mode=0o600)

@@ -135,6 +135,7 @@ def open_stack(stack: str, root: Path = ROOT, program: Program | None = None) ->
         work_dir=str(place.work),
         program=program or root_program(root),
         env_vars=environment(place, providers),
+        secrets_provider=load(place.tracked).get("secretsprovider"),
         pulumi_command=_command(cli),
     )
     # When the engine fails it goes away before the program has ended; that is no news.
