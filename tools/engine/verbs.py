@@ -165,7 +165,7 @@ def _loss(resource: dict[str, Any]) -> str:
     claims = [spec, *(claim.get("spec") or {} for claim in spec.get("volumeClaimTemplates") or [])]
     sizes = [((claim.get("resources") or {}).get("requests") or {}).get("storage") for claim in claims]
     size = ", ".join(str(each) for each in sizes if each)
-    where = f" ({resource['id']})" if resource.get("id") else ""
+    where = f" ({resource['id']})" if resource.get("id", "none") != "none" else ""
     return f"{kind_of(resource['urn'])} {name_of(resource['urn'])}{where}" + (f", {size}" if size else "")
 
 
