@@ -62,7 +62,8 @@ if __name__ == "__main__":
         if config_path := os.environ.get("MLFLOW_AUTH_CONFIG_PATH"):
             users(config_path)
     except Exception as error:
-        # SQLAlchemy's messages name host and user, never the password.
-        step(f"failed: {type(error).__name__}: {error}")
+        # SQLAlchemy's messages name host and user, never the password. Without the SQL, which can be long:
+        # of the log `up` shows the last lines only.
+        step(f"failed: {type(error).__name__}: {getattr(error, 'orig', None) or error}")
         sys.exit(1)
     step("done")
