@@ -151,8 +151,10 @@ def forget(place: Place) -> list[str]:
         place.overlay.unlink(missing_ok=True)
     # The engine keeps copies of a removed stack's state, for which nobody has a use any more.
     project, engine = place.project()["name"], place.local / "state" / ".pulumi"
-    for folder in ("history", "backups"):
+    for folder in ("history", "backups", "locks/organization"):
         shutil.rmtree(engine / folder / project / place.stack, ignore_errors=True)
+    for log in (place.local / "pulumi-home" / "logs").glob(f"*+{project}+{place.stack}-*.log"):
+        log.unlink()
     for copy in (engine / "stacks" / project).glob(f"{place.stack}.json*"):
         copy.unlink()
     return kept
