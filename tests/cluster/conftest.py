@@ -72,6 +72,15 @@ def postgresql(clone: Clone, stage: Stage) -> Stack:
 
 
 @pytest.fixture
+def whatever_is_up(clone: Clone, stage: Stage) -> Stack:
+    """The default stack with the settings that the test before left, if it is up."""
+    stack = _stack(clone, "postgresql")
+    if stage.stack is not None and stage.stack.name == stack.name:
+        return stage.stack
+    return stage.show(stack, POSTGRESQL)
+
+
+@pytest.fixture
 def logged(postgresql: Stack, stage: Stage) -> Logged:
     """A run that a pod logged to the default stack."""
     return stage.once(log_from_a_pod)

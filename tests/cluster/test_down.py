@@ -9,8 +9,8 @@ from tests.cluster.stack import POSTGRESQL, Stack, Stage, eventually, local_file
 
 
 @pytest.mark.core
-def test_down_asks_then_leaves_nothing_and_up_works_again(postgresql: Stack, stage: Stage) -> None:
-    stack = postgresql
+def test_down_asks_then_leaves_nothing_and_up_works_again(whatever_is_up: Stack, stage: Stage) -> None:
+    stack = whatever_is_up
     assert stack.clone.git("status", "--porcelain") == "", "a verb wrote into tracked files"
     refused = stack.clone.verb("down", stack.name, check=False)
     assert refused.code == 1
