@@ -23,9 +23,9 @@ class Effort:
     """How much is measured."""
 
     engine_rounds: int = 5
-    up_rounds: int = 2
+    up_rounds: int = 3
     load_rounds: int = 3
-    load_seconds: float = 10
+    load_seconds: float = 8
     artifact_rounds: int = 3
     artifact_size: int = 256
 

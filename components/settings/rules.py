@@ -92,7 +92,7 @@ def database_capacity(server: Server, database: Database) -> Iterator[Problem]:
             "mlflow:server.replicas",
             f"is {server.replicas}, but sqlite allows 1 writer; use 1, or mlflow:database.engine postgresql",
         )
-    if server.workers > 1 and database.engine is Engine.SQLITE:
+    if (server.workers or 1) > 1 and database.engine is Engine.SQLITE:
         yield Problem("mlflow:server.workers", f"is {server.workers}, but sqlite allows 1 writer; use 1")
 
 

@@ -36,10 +36,10 @@ class Server(Model):
 
     replicas: Annotated[int, Field(ge=1, le=50)] = 1
     """Pods. More than one needs a database other than sqlite and artifacts that pods can share."""
-    workers: Annotated[int, Field(ge=1, le=32)] = 1
-    """Processes per pod. One per pod and more replicas is the better use of memory."""
+    workers: Annotated[int, Field(ge=1, le=32)] | None = None
+    """Processes per pod. Default: 2, with sqlite 1."""
     resources: Resources = Resources()
-    """CPU and memory; default: requests 250m and 640Mi, limits 2 and 1Gi per worker."""
+    """CPU and memory; default: requests 250m CPU and 320Mi per worker, limits 2 CPU and 768Mi per worker."""
     tmp_size: Quantity = "10Gi"
     """Scratch space: every artifact sent through the server is spooled here in full."""
     drain_seconds: Annotated[int, Field(ge=0, le=3600)] = 300

@@ -119,6 +119,9 @@ class Environment(pulumi.ComponentResource):
                 [
                     "--no-access-log",
                     f"--timeout-graceful-shutdown {settings.server.drain_seconds}",
+                    # By default a worker that is slow to answer for 5 s is killed, and its requests with it:
+                    # on a crowded node that is no sign of death.
+                    "--timeout-worker-healthcheck 60",
                     f"--log-level {settings.log_level.server.lower()}",
                 ]
             ),

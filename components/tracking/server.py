@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import pulumi
 import pulumi_kubernetes as kubernetes
@@ -40,8 +41,13 @@ DRAIN_SECONDS = 5
 STOP_MARGIN_SECONDS = 10
 """Beyond the drain and the requests in flight, for the process to end."""
 ROLL_LIMIT = "5m"
-MEMORY_REQUEST_MB, MEMORY_LIMIT_MB = 640, 1024
-"""Per worker process: 0.5 GB measured idle (mlflow.md §8)."""
+SERVE = Path(__file__).parent / "scripts" / "serve.py"
+WORKERS = 2
+"""Processes per pod where the settings name none; one with sqlite, which allows one writer. Two take 0.4 GB
+and use two cores; a third would not stay below 0.6 GB (`make bench`)."""
+MEMORY_REQUEST_MB, MEMORY_LIMIT_MB = 320, 768
+"""Per worker process: 0.2 GB measured idle, little more under load (docs/performance.md); the limit leaves
+room for large answers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,7 +142,9 @@ def strategy(database: Database) -> apps.DeploymentStrategyArgs:
 
 
 def _container(args: ServerArgs, mounts: Mounts) -> core.ContainerArgs:
-    command = ["mlflow", "server", "--host=0.0.0.0", f"--port={PORT}", f"--workers={args.settings.workers}"]
+    workers = args.settings.workers or (1 if args.database.single_writer else WORKERS)
+    command = ["python", "-c", SERVE.read_text(), "server"]
+    command += ["--host=0.0.0.0", f"--port={PORT}", f"--workers={workers}"]
     if args.auth.mode is AuthMode.BASIC:
         command.append("--app-name=basic-auth")
     secrets = [*args.environment.server_secrets, *args.group_secrets]
@@ -149,9 +157,7 @@ def _container(args: ServerArgs, mounts: Mounts) -> core.ContainerArgs:
         ports=[core.ContainerPortArgs(name="http", container_port=PORT)],
         volume_mounts=mounts.mounts,
         security_context=container_security(),
-        resources=resource_requirements(
-            args.settings.resources.over(default_resources(args.settings.workers))
-        ),
+        resources=resource_requirements(args.settings.resources.over(default_resources(workers))),
         startup_probe=_probe("/health", period_seconds=1, failure_threshold=START_SECONDS),
         # Under sign-in every query wants a password, which a probe must not hold.
         readiness_probe=_probe(

@@ -216,7 +216,7 @@ ROWS = [
         "server.workers",
         {"server": {"workers": 3}},
         lambda p: (
-            "--workers=3" in server(p)["command"] and server(p)["resources"]["requests"]["memory"] == "1920Mi"
+            "--workers=3" in server(p)["command"] and server(p)["resources"]["requests"]["memory"] == "960Mi"
         ),
     ),
     Row(
