@@ -53,13 +53,14 @@ images: $(VENV)/.program ## Build the images and put them onto the cluster's nod
 
 # --- using it --------------------------------------------------------------------------------------
 train: $(VENV)/.program ## Run examples/quickstart as a pod, or with FROM=here on this machine
-	@$(RUN)train --stack $(STACK) $(if $(FROM),--from $(FROM)) $(foreach p,$(PARAMS),--param $(p))
+	@$(RUN)train --stack $(STACK) $(if $(FROM),--from $(FROM)) $(if $(PROJECT),--project $(PROJECT)) \
+		$(foreach p,$(PARAMS),--param $(p))
 
 status: $(VENV)/.program ## What is up, versions, addresses
 	@$(RUN)status --stack $(STACK)
 
-logs: $(VENV)/.program ## The server's log; JOB=name a job's, FOLLOW=1 stays
-	@$(RUN)logs --stack $(STACK) $(if $(JOB),--job $(JOB)) $(if $(FOLLOW),--follow)
+logs: $(VENV)/.program ## The server's log; PART=database|migration, JOB=name a job's, FOLLOW=1 stays
+	@$(RUN)logs --stack $(STACK) $(if $(JOB),--job $(JOB)) $(if $(PART),--part $(PART)) $(if $(FOLLOW),--follow)
 
 open: $(VENV)/.program ## Forward a local port to the server and print the address
 	@$(RUN)open --stack $(STACK)
