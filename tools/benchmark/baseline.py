@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,13 @@ from tools import cluster
 from tools.benchmark.place import NAMESPACE, STACK, kubectl
 from tools.benchmark.pods import TMP, pod, server_pod
 from tools.cluster.loader import load_archive
-from tools.common import console, step
+from tools.common import step
 from tools.image_build.build import base_of, build_archive, images_folder, push
 from tools.image_build.deliver import held_by_nodes, image_settings, node_platform
 from tools.image_build.engines import Docker, choose_engine
 
 CONTEXT = Path(__file__).parent / "baseline-image"
 URI = "MLFLOW_BACKEND_STORE_URI"
-SECRET = "bench-baseline"  # noqa: S105 - a name
 UVLOOP = "/opt/uvloop"
 """Where the image keeps uvloop, which the default server does not see."""
 MEMORY_LIMIT = "4Gi"
@@ -53,29 +53,33 @@ def image() -> str:
     return reference
 
 
-def start(reference: str, systems: dict[str, bool], cpu: str) -> None:
-    """Start a default server per system, each on a database of its own in the stack's PostgreSQL.
+@dataclass(frozen=True, kw_only=True)
+class Server:
+    """A default server: the name of its pod, and whether it runs on uvloop."""
 
-    :param systems: pod name to whether it runs on uvloop.
+    name: str
+    uvloop: bool
+
+
+def start(reference: str, server: Server, cpu: str) -> None:
+    """Start a default server on a database of its own in the stack's PostgreSQL.
+
     :param cpu: CPU limit, that of the stack's server.
     """
-    uri = _stack_uri()
-    databases = {name: name.replace("-", "_") for name in systems}
+    uri = f"{_stack_uri().rpartition('/')[0]}/{server.name.replace('-', '_')}"
     secret = {
         "apiVersion": "v1",
         "kind": "Secret",
-        "metadata": {"name": SECRET, "namespace": NAMESPACE},
-        "stringData": {name: f"{uri.rpartition('/')[0]}/{database}" for name, database in databases.items()},
+        "metadata": {"name": server.name, "namespace": NAMESPACE},
+        "stringData": {URI: uri},
     }
-    pods = [_pod(name, reference, cpu, uvloop=uvloop) for name, uvloop in systems.items()]
-    items = [secret, *pods]
+    items = [secret, _pod(server, reference, cpu)]
     kubectl("create", "-f", "-", manifest={"apiVersion": "v1", "kind": "List", "items": items})
 
 
-def stop(systems: dict[str, bool]) -> None:
-    """Take the default servers away; their databases go with the stack."""
-    kubectl("delete", *(f"pod/{name}" for name in systems), f"secret/{SECRET}", "-n", NAMESPACE, "--now",
-            timeout=90)  # fmt: skip
+def stop(server: Server) -> None:
+    """Take a default server away; its database goes with the stack."""
+    kubectl("delete", f"pod/{server.name}", f"secret/{server.name}", "-n", NAMESPACE, "--now", timeout=90)
 
 
 def _stack_uri() -> str:
@@ -89,13 +93,13 @@ def _stack_uri() -> str:
     raise AssertionError(f"the server takes {URI} from none of its Secrets")
 
 
-def _pod(name: str, reference: str, cpu: str, *, uvloop: bool) -> dict[str, Any]:
+def _pod(server: Server, reference: str, cpu: str) -> dict[str, Any]:
     environment: list[dict[str, Any]] = [
-        {"name": URI, "valueFrom": {"secretKeyRef": {"name": SECRET, "key": name}}},
+        {"name": URI, "valueFrom": {"secretKeyRef": {"name": server.name, "key": URI}}},
         {"name": "TMPDIR", "value": "/tmp"},  # noqa: S108 - an emptyDir of the pod's own
-        *([{"name": "PYTHONPATH", "value": UVLOOP}] if uvloop else []),
+        *([{"name": "PYTHONPATH", "value": UVLOOP}] if server.uvloop else []),
     ]
-    server = {
+    main = {
         "name": "server",
         "image": reference,
         # The address is the only flag: the default, 127.0.0.1, answers nobody outside the pod.
@@ -123,7 +127,7 @@ def _pod(name: str, reference: str, cpu: str, *, uvloop: bool) -> dict[str, Any]
         "env": environment,
         "volumeMounts": [TMP],
     }
-    made = pod(name, server, [])
+    made = pod(server.name, main, [])
     container = made["spec"]["containers"][0]
     made["spec"]["initContainers"] = [
         {
@@ -134,7 +138,3 @@ def _pod(name: str, reference: str, cpu: str, *, uvloop: bool) -> dict[str, Any]
     ]
     made["metadata"]["labels"] |= CLIENT_LABELS
     return made
-
-
-def told(reference: str) -> None:
-    console.print(f"  [dim]baseline: {reference}[/]")

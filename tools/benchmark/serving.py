@@ -27,6 +27,24 @@ SETTLE = 15
 
 
 @dataclass(frozen=True, kw_only=True)
+class Contest:
+    """The stack beside one default server.
+
+    :ivar lines: what the load generator told, a measurement each.
+    :ivar idle: memory of the default server before, in MB.
+    :ivar loaded: memory of both after, in MB.
+    """
+
+    rival: str
+    lines: list[dict[str, Any]]
+    idle: float
+    loaded: Mapping[str, float]
+
+    def of(self, system: str, workload: str) -> list[dict[str, Any]]:
+        return [each for each in self.lines if (each["system"], each["workload"]) == (system, workload)]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Trial:
     """Under which conditions the load ran.
 
@@ -56,20 +74,44 @@ def sections(bench: Bench, *, rounds: int, seconds: float) -> list[Section]:
         cpu=container["resources"]["limits"]["cpu"],
         workers=workers_of(container["command"]),
     )
-    pods = {OURS: server["metadata"]["name"], **PODS}
-    systems = {PODS[DEFAULT]: False, PODS[UVLOOP]: True}
-    baseline.start(reference, systems, trial.cpu)
+    ours = server["metadata"]["name"]
+    idle = {OURS: memory(ours)}
+    contests = [
+        _contest(ours, rival, baseline.Server(name=pod, uvloop=rival == UVLOOP), reference, trial)
+        for rival, pod in PODS.items()
+    ]
+    for contest in contests:
+        idle[contest.rival] = contest.idle
+    loaded = {contest.rival: contest.loaded[contest.rival] for contest in contests}
+    loaded[OURS] = contests[-1].loaded[OURS]
+    _refuse_failures(contests)
+    return [_requests(contests, trial), _memory(idle, loaded, sum(len(each.lines) for each in contests))]
+
+
+def _contest(ours: str, rival: str, server: baseline.Server, reference: str, trial: Trial) -> Contest:
+    """Load the stack and one default server in turns; no other server is there meanwhile."""
+    baseline.start(reference, server, trial.cpu)
     try:
-        with step("default servers start"):
-            for name in systems:
-                ready(name, START_LIMIT)
+        with step(f"{rival} starts"):
+            ready(server.name, START_LIMIT)
             time.sleep(SETTLE)
-        idle = {system: memory(pod) for system, pod in pods.items()}
-        found = _load(pods, trial)
-        loaded = {system: memory(pod) for system, pod in pods.items()}
+        idle = memory(server.name)
+        pods = {OURS: ours, rival: server.name}
+        lines = _load(pods, trial)
+        return Contest(
+            rival=rival, lines=lines, idle=idle, loaded={name: memory(pod) for name, pod in pods.items()}
+        )
     finally:
-        baseline.stop(systems)
-    return [_requests(found, loaded, trial), _memory(idle, loaded, len(found))]
+        baseline.stop(server)
+
+
+def _refuse_failures(contests: list[Contest]) -> None:
+    """:raises Failure: when this stack did not answer every request."""
+    failed = sum(line["failed"] for each in contests for line in each.lines if line["system"] == OURS)
+    if failed:
+        raise Failure(
+            f"{failed} requests to this stack failed under load", "see the answers above; make logs"
+        )
 
 
 def workers_of(command: list[str]) -> int:
@@ -104,28 +146,16 @@ def _tell(line: dict[str, Any]) -> None:
     )
 
 
-def _requests(found: list[dict[str, Any]], loaded: Mapping[str, float], trial: Trial) -> Section:
-    samples, figures = [], []
+def _requests(contests: list[Contest], trial: Trial) -> Section:
+    samples: list[Sample] = []
+    figures: list[Figure] = []
     for workload in WORKLOADS:
-        for system in (OURS, DEFAULT, UVLOOP):
-            lines = [each for each in found if (each["system"], each["workload"]) == (system, workload)]
-            rates = [line["rate"] for line in lines]
-            name = f"{workload}, {system}"
-            samples += [
-                Sample(name=name, unit="req/s", values=rates),
-                Sample(
-                    name=f"{name}, median latency", unit="ms", values=[1e3 * each["p50"] for each in lines]
-                ),
-                Sample(
-                    name=f"{name}, 95th percentile", unit="ms", values=[1e3 * each["p95"] for each in lines]
-                ),
-                Sample(
-                    name=f"{name}, per GB",
-                    unit="req/s/GB",
-                    values=[rate * 1e3 / loaded[system] for rate in rates],
-                ),
+        for contest in contests:
+            made = [
+                sample for system in (OURS, contest.rival) for sample in _samples(contest, system, workload)
             ]
-        figures += _figures(workload, {sample.name: sample for sample in samples}, trial)
+            samples += made
+            figures += _figures(contest, workload, {sample.name: sample for sample in made}, trial)
     return Section(
         name="requests",
         samples=samples,
@@ -142,35 +172,41 @@ def _requests(found: list[dict[str, Any]], loaded: Mapping[str, float], trial: T
     )
 
 
-def _figures(workload: str, samples: Mapping[str, Sample], trial: Trial) -> list[Figure]:
-    ours, default = f"{workload}, {OURS}", f"{workload}, {DEFAULT}"
-    latency = {name: samples[f"{name}, median latency"].median for name in (ours, default)}
+def _name(contest: Contest, system: str, workload: str) -> str:
+    return f"{workload}, {system}" + (f" beside {contest.rival}" if system == OURS else "")
+
+
+def _samples(contest: Contest, system: str, workload: str) -> list[Sample]:
+    lines, name = contest.of(system, workload), _name(contest, system, workload)
+    failed = sum(line["failed"] for line in lines)
+    values = {
+        ("", "req/s"): [line["rate"] for line in lines],
+        (", median latency", "ms"): [1e3 * line["p50"] for line in lines],
+        (", 95th percentile", "ms"): [1e3 * line["p95"] for line in lines],
+        (", per GB", "req/s/GB"): [1e3 * line["rate"] / contest.loaded[system] for line in lines],
+    }
+    samples = [Sample(name=f"{name}{what}", unit=unit, values=each) for (what, unit), each in values.items()]
+    if failed:
+        samples.append(Sample(name=f"{name}, failed requests", unit="", values=[failed]))
+    return samples
+
+
+def _figures(contest: Contest, workload: str, samples: Mapping[str, Sample], trial: Trial) -> list[Figure]:
+    ours, theirs = (_name(contest, system, workload) for system in (OURS, contest.rival))
+    if contest.rival != DEFAULT:
+        title = f"{workload}, against it with uvloop"
+        return [Figure(title=title, numerator=ours, denominator=theirs, better="higher")]
+    latency = {name: samples[f"{name}, median latency"].median for name in (ours, theirs)}
     why = (
-        f"a request takes {latency[ours]:.0f} ms here and {latency[default]:.0f} ms there at the median; "
+        f"a request takes {latency[ours]:.0f} ms here and {latency[theirs]:.0f} ms there at the median; "
         f"this stack serves with {trial.workers} worker process(es) to stay within its memory goal, the "
         "default server with four, and both share the cores with PostgreSQL and the load"
     )
+    goal = {"goal": RATE_GOAL, "better": "higher", "explanation": why}
+    per_gb = f"{workload} per GB of memory"
     return [
-        Figure(
-            title=workload,
-            numerator=ours,
-            denominator=default,
-            goal=RATE_GOAL,
-            better="higher",
-            explanation=why,
-        ),
-        Figure(
-            title=f"{workload}, against it with uvloop",
-            numerator=ours,
-            denominator=f"{workload}, {UVLOOP}",
-            better="higher",
-        ),
-        Figure(
-            title=f"{workload} per GB of memory",
-            numerator=f"{ours}, per GB",
-            denominator=f"{default}, per GB",
-            better="higher",
-        ),
+        Figure(title=workload, numerator=ours, denominator=theirs, **goal),
+        Figure(title=per_gb, numerator=f"{ours}, per GB", denominator=f"{theirs}, per GB", better="higher"),
     ]
 
 
