@@ -111,7 +111,8 @@ def run_script(
         _succeeded(name)
         return found
     finally:
-        kubectl("delete", "pod/" + name, "configmap/" + name, "--ignore-not-found", "--now", timeout=90)
+        names = (f"pod/{name}", f"configmap/{name}", "-n", NAMESPACE)
+        kubectl("delete", *names, "--ignore-not-found", "--now", timeout=90)
 
 
 def started(name: str) -> None:
