@@ -25,7 +25,7 @@ class Effort:
     engine_rounds: int = 5
     up_rounds: int = 3
     load_rounds: int = 3
-    load_seconds: float = 6
+    load_seconds: float = 5
     artifact_rounds: int = 3
     artifact_size: int = 256
 

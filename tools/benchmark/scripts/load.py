@@ -14,8 +14,9 @@ import time
 import urllib.request
 
 SEARCHED_RUNS = 50
-PAGE = 20
-"""Runs that one search answers with, each with 5 parameters and 5 metrics."""
+"""Runs in the experiment that is searched, each with 5 parameters and 5 metrics."""
+PAGES = {"search-runs for the best run": 1, "search-runs, a page of 20": 20}
+"""Workload to the runs that one search answers with."""
 
 
 class Connection:
@@ -77,10 +78,10 @@ def prepare(system: dict, connections: int) -> dict:
 
 def request(workload: str, prepared: dict, connection: int, number: int) -> tuple[str, bytes]:
     """Path and body of the next request."""
-    if workload == "search-runs":
+    if workload in PAGES:
         body = {
             "experiment_ids": [prepared["searched"]],
-            "max_results": PAGE,
+            "max_results": PAGES[workload],
             "order_by": ["metrics.m1 DESC"],
         }
         return "/api/2.0/mlflow/runs/search", json.dumps(body).encode()
