@@ -13,7 +13,7 @@ import pytest
 
 from tests.cluster.clone import Clone
 from tests.cluster.experiments import Logged, log_from_a_pod
-from tests.cluster.stack import POSTGRESQL, SignedIn, Stack, Stage
+from tests.cluster.stack import POSTGRESQL, SIGNED_IN, SignedIn, Stack, Stage
 from tools.common import LOCAL
 
 REQUIRE = ("REQUIRE_CLUSTER", "MLFLOW_REQUIRE_CLUSTER")
@@ -72,15 +72,6 @@ def postgresql(clone: Clone, stage: Stage) -> Stack:
 
 
 @pytest.fixture
-def whatever_is_up(clone: Clone, stage: Stage) -> Stack:
-    """The default stack with the settings that the test before left, if it is up."""
-    stack = _stack(clone, "postgresql")
-    if stage.stack is not None and stage.stack.name == stack.name:
-        return stage.stack
-    return stage.show(stack, POSTGRESQL)
-
-
-@pytest.fixture
 def logged(postgresql: Stack, stage: Stage) -> Logged:
     """A run that a pod logged to the default stack."""
     return stage.once(log_from_a_pod)
@@ -88,8 +79,8 @@ def logged(postgresql: Stack, stage: Stage) -> Logged:
 
 @pytest.fixture
 def signed(clone: Clone, stage: Stage) -> SignedIn:
-    """The default stack, switched to sign-in."""
-    stack = stage.show(_stack(clone, "postgresql"), {**POSTGRESQL, "auth": {"mode": "basic"}})
+    """The default stack with sign-in."""
+    stack = stage.show(_stack(clone, "postgresql"), SIGNED_IN)
     values: dict[str, str] = {}
     for data in stack.secrets().values():
         values |= {key: base64.b64decode(value).decode() for key, value in data.items()}

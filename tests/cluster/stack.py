@@ -19,6 +19,8 @@ from tests.cluster.clone import Clone, Done
 Made = TypeVar("Made")
 POSTGRESQL = {"database": {"engine": "postgresql"}}
 """Settings of the default stack."""
+SIGNED_IN = {**POSTGRESQL, "auth": {"mode": "basic"}}
+"""The same with sign-in."""
 POD_LIMIT = 180
 """Seconds for a pod that runs a script of the tests."""
 HEAL_LIMIT = 120

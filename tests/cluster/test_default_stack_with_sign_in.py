@@ -1,4 +1,4 @@
-"""The default stack, switched to sign-in."""
+"""The default stack with sign-in."""
 
 from __future__ import annotations
 

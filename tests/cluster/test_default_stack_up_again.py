@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from tests.cluster.experiments import assert_readable_from_another_pod, log_from_a_pod
-from tests.cluster.stack import POSTGRESQL, Stack, Stage, eventually, local_files
+from tests.cluster.stack import SIGNED_IN, Stack, Stage, eventually, local_files
 
 
 @pytest.mark.core
-def test_down_asks_then_leaves_nothing_and_up_works_again(whatever_is_up: Stack, stage: Stage) -> None:
-    stack = whatever_is_up
+def test_down_asks_then_leaves_nothing_and_up_works_again(postgresql: Stack, stage: Stage) -> None:
+    stack = postgresql
     assert stack.clone.git("status", "--porcelain") == "", "a verb wrote into tracked files"
     refused = stack.clone.verb("down", stack.name, check=False)
     assert refused.code == 1
@@ -25,9 +25,9 @@ def test_down_asks_then_leaves_nothing_and_up_works_again(whatever_is_up: Stack,
     assert local_files(stack) == []
     assert stack.clone.git("status", "--porcelain") == ""
 
-    stage.show(stack, POSTGRESQL)
-    again = log_from_a_pod(stack)
-    assert_readable_from_another_pod(stack, again)
+    # Now with sign-in from the start; the tests that follow use it.
+    stage.show(stack, SIGNED_IN)
+    assert_readable_from_another_pod(stack, stage.once(log_from_a_pod))
 
 
 def volumes_of(stack: Stack) -> list[str]:
