@@ -104,6 +104,17 @@ class Project:
         return seconds
 
 
+def _providers_only() -> str:
+    """A program that starts both provider plugins and makes next to nothing."""
+    info = cluster.info()
+    where = f"kubeconfig={info['kubeconfig']!r}, context={info['context']!r}"
+    return (
+        "import pulumi_kubernetes\nimport pulumi_random\n\n"
+        f"pulumi_kubernetes.Provider('cluster', {where})\n"
+        "pulumi_random.RandomPassword('password', length=8)\n"
+    )
+
+
 class Bench:
     """One run of the benchmark: its folder, its stack, and everything it must take away again."""
 
@@ -113,6 +124,7 @@ class Bench:
         main = f"import runpy\n\nrunpy.run_path({str(ROOT / '__main__.py')!r}, run_name='__main__')\n"
         self.mlflow = Project(folder / "mlflow", dev_settings(NAMESPACE, self.ports[0]), main)
         self.empty = Project(folder / "empty", {"config": {"mlflow:cloud": "dev"}})
+        self.providers = Project(folder / "providers", {"config": {"mlflow:cloud": "dev"}}, _providers_only())
         self.is_up = False
 
     def up(self) -> float:

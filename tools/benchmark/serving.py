@@ -168,8 +168,8 @@ def _requests(contests: list[Contest], trial: Trial) -> Section:
             "Default server: `mlflow server --host 0.0.0.0` of the same version from a plain `pip install "
             f"mlflow psycopg2-binary`, memory limit {baseline.MEMORY_LIMIT}; per GB is by the memory after "
             "the load.",
-            "Searches go through an experiment of 50 runs with 5 parameters and 5 metrics each, ordered by one "
-            "of the metrics; each connection logs to a run of its own.",
+            "Searches go through an experiment of 50 runs with 5 parameters and 5 metrics each, ordered by "
+            "one of the metrics; each connection logs to a run of its own.",
         ],
     )
 
