@@ -8,6 +8,7 @@ import pytest
 
 from tools import bench
 from tools.benchmark import results
+from tools.benchmark.engine import awaited
 from tools.benchmark.pods import working_set
 from tools.benchmark.results import Figure, Sample, Section
 from tools.benchmark.serving import workers_of
@@ -83,6 +84,12 @@ def test_working_set_counts_the_whole_hierarchy_on_cgroup_v1() -> None:
 def test_workers_are_read_from_the_command_and_default_to_mlflows_four() -> None:
     assert workers_of(["mlflow", "server", "--workers=2"]) == 2
     assert workers_of(["mlflow", "server"]) == 4
+
+
+def test_waits_are_read_from_what_up_said_for_the_gates_only() -> None:
+    lines = ["Secret mlflow-a (0.6 s)", "StatefulSet mlflow-b (6.9 s)", "Job c (7.0 s)"]
+    said = "\n".join(f"  ✓ created {line}" for line in lines)
+    assert awaited(said) == {"StatefulSet": 6.9, "Job": 7.0}
 
 
 def test_an_unknown_section_is_refused_with_those_there_are(capsys: pytest.CaptureFixture[str]) -> None:

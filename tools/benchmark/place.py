@@ -61,6 +61,7 @@ class Project:
 
     def __init__(self, folder: Path, settings: Mapping[str, Any], program: str = "") -> None:
         self.folder = folder
+        self.said = ""
         self.kind = [] if program else ["empty"]
         (folder / ".local").mkdir(mode=0o700, parents=True)
         shutil.copy(ROOT / "Pulumi.yaml", folder)
@@ -71,6 +72,8 @@ class Project:
 
     def verb(self, name: str) -> float:
         """Run a verb in a process of its own, as `make` does; how long it took, in seconds.
+
+        What it said stands in ``said`` afterwards.
 
         :raises Failure: with what it said last.
         """
@@ -98,6 +101,7 @@ class Project:
         except subprocess.TimeoutExpired:
             raise Failure(f"{name} did not end within {VERB_LIMIT} s", "make status; make logs") from None
         seconds = time.monotonic() - start
+        self.said = done.stderr
         if done.returncode:
             tail = "\n".join(done.stderr.strip().splitlines()[-8:])
             raise Failure(f"{name} of the benchmark's stack failed:\n{tail}", "correct that, then make bench")
