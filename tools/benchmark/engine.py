@@ -119,7 +119,7 @@ def fresh(bench: Bench, rounds: int) -> Section:
         explanation=(
             f"at best `up` waits {ours_waits:.1f} s for database, migration and server and kubectl "
             f"{their_waits:.1f} s; beyond these waits, `up` takes {min(up) - ours_waits:.1f} s (opening the "
-            "stack, the engine and its providers, each object by itself, reading the outputs back) and kubectl "
+            "stack, the engine and its providers, each object by itself, reading outputs back) and kubectl "
             f"{min(plain) - their_waits:.1f} s"
         ),
     )
