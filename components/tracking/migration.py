@@ -33,7 +33,7 @@ meta = kubernetes.meta.v1
 
 SCRIPT = Path(__file__).parent / "scripts" / "migrate.py"
 MOUNTED = "/etc/mlflow/migrate.py"
-RETRIES = 2
+RETRIES = 3
 """A database that is still starting refuses connections; the script waits 100 s by itself each time."""
 LIMIT = "30m"
 """How long ``up`` waits; the Job goes on in the cluster, and the next ``up`` waits for it again."""
