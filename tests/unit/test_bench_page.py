@@ -83,4 +83,13 @@ def test_an_absolute_figure_carries_its_unit() -> None:
     memory = Section(
         name="memory", samples=[Sample(name="ours", unit="MB", values=[612.0])], figures=[figure]
     )
-    assert "| a replica: ours | **612 MB** | ≤ 600 | **no** |" in page.section_text(memory)
+    assert "| a replica | **612 MB** | ≤ 600 | **no** |" in page.section_text(memory)
+
+
+def test_latency_and_failures_stand_beside_the_rate_they_belong_to() -> None:
+    rate = Sample(name="log-metric", unit="req/s", values=[200.0])
+    latency = Sample(name="log-metric, median latency", unit="ms", values=[40.0])
+    text = page.section_text(replace(SECTION, samples=[*SECTION.samples, rate, latency]))
+    assert "| measured | median | range | median latency |" in text
+    assert "| log-metric | 200 req/s |  | 40.0 ms |" in text
+    assert "| up | 32.0 s | (30.0 to 40.0, 3 times) |  |" in text

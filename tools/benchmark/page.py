@@ -16,6 +16,8 @@ TITLES = {
     "memory": "Memory",
     "artifacts": "Artifacts",
 }
+ASPECTS = ("median latency", "95th percentile", "per GB", "failed requests")
+"""Endings of the names of samples that belong to another one."""
 INTRO = """# Performance
 
 Written by `make bench` (`python -m tools.bench --only SECTION` measures one section anew); do not edit.
@@ -60,13 +62,26 @@ def section_text(section: Section) -> str:
         lines.append(f"| {_what(figure)} | **{_value(figure, section)}** | {_goal(figure)} | {verdict} |")
     lines.append("")
     lines += [f"Missed: {figure.title}: {goal_text(figure, section)}.\n" for figure in section.missed()]
-    lines += ["| measured | median | range |", "|---|---|---|"]
-    lines += [
-        f"| {sample.name} | {_number(sample.median)} {sample.unit} | {_range(sample)} |"
-        for sample in section.samples
-    ]
+    lines += _measured(section)
     lines.append("")
     return "\n".join(lines)
+
+
+def _measured(section: Section) -> list[str]:
+    """What the figures were computed from: a row per sample, its further aspects as columns beside it."""
+    samples = section.by_name
+    aspects = [each for each in ASPECTS if any(name.endswith(f", {each}") for name in samples)]
+    rows = [each for each in section.samples if not each.name.endswith(tuple(f", {one}" for one in ASPECTS))]
+    lines = [
+        "| " + " | ".join(["measured", "median", "range", *aspects]) + " |",
+        "|---" * (3 + len(aspects)) + "|",
+    ]
+    for sample in rows:
+        beside = [samples.get(f"{sample.name}, {each}") for each in aspects]
+        texts = [f"{_number(each.median)} {each.unit}" if each else "" for each in beside]
+        row = [sample.name, f"{_number(sample.median)} {sample.unit}", _range(sample), *texts]
+        lines.append("| " + " | ".join(row) + " |")
+    return lines
 
 
 def goal_text(figure: Figure, section: Section) -> str:
@@ -94,7 +109,9 @@ def _where(section: Section) -> str:
 
 
 def _what(figure: Figure) -> str:
-    return f"{figure.title}: {figure.numerator}" + (f" / {figure.denominator}" if figure.denominator else "")
+    return (
+        f"{figure.title} ({figure.numerator} / {figure.denominator})" if figure.denominator else figure.title
+    )
 
 
 def _value(figure: Figure, section: Section) -> str:
