@@ -56,6 +56,8 @@ def test_an_interrupted_train_ends_its_job_and_marks_its_run_killed(postgresql: 
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        # Whatever runs in the background of a script inherits Ctrl-C as ignored; a person's shell does not.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         assert process.stdout is not None
         started = next(line for line in process.stdout if line.startswith("launcher: experiment"))
