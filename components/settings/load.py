@@ -160,15 +160,16 @@ def _model_at(location: list[str | int]) -> type[BaseModel] | None:
     for part in location:
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             fields = {field.alias or name: field.annotation for name, field in kind.model_fields.items()}
-            kind = _without_none(fields.get(str(part)))
+            kind = without_none(fields.get(str(part)))
         elif get_origin(kind) in (dict, list):
-            kind = _without_none(get_args(kind)[-1])
+            kind = without_none(get_args(kind)[-1])
         else:
             return None
     return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
 
 
-def _without_none(kind: Any) -> Any:
+def without_none(kind: Any) -> Any:
+    """The type itself where an annotation allows None as well."""
     if get_origin(kind) in (Union, UnionType):
         return next(argument for argument in get_args(kind) if argument is not type(None))
     return kind
@@ -200,7 +201,7 @@ def _secret_verb(path: list[str | int]) -> str:
 
 
 def _secret_paths(kind: Any, value: Any, path: list[str | int]) -> Iterator[tuple[list[str | int], str]]:
-    kind = _without_none(kind)
+    kind = without_none(kind)
     if kind is Secret:
         if isinstance(value, str):
             yield path, str(path[0])

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import Enum
-from types import UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from .base import Secret
-from .load import NAMESPACE
+from .load import NAMESPACE, without_none
 from .stack import Stack
 
 SCHEMA = "https://json-schema.org/draft/2020-12/schema"
@@ -82,7 +81,7 @@ def _default(field: FieldInfo) -> str:
 
 
 def _type(kind: Any) -> str:
-    kind = _without_none(kind)
+    kind = without_none(kind)
     origin, arguments = get_origin(kind), get_args(kind)
     if origin is dict:
         return f"map of {_type(arguments[1])}"
@@ -102,11 +101,5 @@ def _type(kind: Any) -> str:
 
 
 def _model_in(kind: Any) -> type[BaseModel] | None:
-    kind = _without_none(kind)
+    kind = without_none(kind)
     return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
-
-
-def _without_none(kind: Any) -> Any:
-    if get_origin(kind) in (Union, UnionType):
-        return next(argument for argument in get_args(kind) if argument is not type(None))
-    return kind
