@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import pulumi
 import pulumi_kubernetes as kubernetes
@@ -19,16 +19,38 @@ Text: TypeAlias = pulumi.Input[str]
 """A string, known now or only once the cloud has answered."""
 
 
+SERVER_ACCOUNT = "mlflow-server"
+JOBS_ACCOUNT = "mlflow-jobs"
+DATABASE_ADMIN_ACCOUNT = "mlflow-database-admin"
+"""ServiceAccounts in the stack's namespace; a cloud binds its identities to exactly these names."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class LoadBalancerFlavor:
     """How this cluster makes an internal or an external load balancer from a Service.
 
     :param annotations: put on the Service.
     :param load_balancer_class: ``spec.loadBalancerClass``; None for the cluster's default.
+    :param tls: it terminates TLS: people come by https on 443, and there is no port 80.
     """
 
     annotations: Mapping[str, Text] = field(default_factory=dict)
     load_balancer_class: str | None = None
+    tls: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class IngressFlavor:
+    """How this cluster makes an entrance from an Ingress.
+
+    :param class_name: ``spec.ingressClassName``.
+    :param annotations: put on the Ingress.
+    :param tls: its controller terminates TLS: people come by https.
+    """
+
+    class_name: str
+    annotations: Mapping[str, Text] = field(default_factory=dict)
+    tls: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +61,7 @@ class Cluster:
     :param identity: tells it from every other cluster; None where the cloud protects it by name.
     :param storage_class: named in each volume claim; None for the cluster's default class.
     :param node_address: host name or address at which a NodePort answers; None where none is known.
+    :param ingress: None where the stack has no Ingress.
     :param internal_load_balancer: None where the cluster gives Services no private address.
     :param external_load_balancer: None where the cluster gives Services no public address.
     :param ready: what must exist before anything is scheduled (node pools, controllers).
@@ -46,10 +69,11 @@ class Cluster:
 
     provider: kubernetes.Provider
     identity: str | None = None
-    storage_class: str | None = None
+    storage_class: Text | None = None
     node_address: str | None = None
     internal_load_balancer: LoadBalancerFlavor | None = None
     external_load_balancer: LoadBalancerFlavor | None = None
+    ingress: IngressFlavor | None = None
     ready: Sequence[pulumi.Resource] = ()
 
 
@@ -81,6 +105,46 @@ class VolumeMount:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Identity:
+    """What makes a ServiceAccount somebody in the cloud.
+
+    :param annotations: on the ServiceAccount.
+    :param pod_labels: on every pod that runs as it.
+    """
+
+    annotations: Mapping[str, Text] = field(default_factory=dict)
+    pod_labels: Mapping[str, str] = field(default_factory=dict)
+    ready: Sequence[pulumi.Resource] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkloadIdentity:
+    """One identity for the server (and its migration), one for jobs."""
+
+    server: Identity = Identity()
+    jobs: Identity = Identity()
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatabaseBootstrap:
+    """Makes the database and the user that MLflow signs in as: a Job before the migration.
+
+    It runs in the server image, as :data:`DATABASE_ADMIN_ACCOUNT`, with the database's files mounted. It may
+    run any number of times and leaves nothing that needs the administrator's credentials afterwards.
+
+    :param command: what the container runs (``images/tracking-server/packages/database_signin``).
+    :param identity: who the Job is in the cloud; nobody else has the administrator's rights.
+    :param env: plain environment.
+    :param secret_env: environment from a Secret's values: variable name → secret Output.
+    """
+
+    command: Sequence[str]
+    identity: Identity = Identity()
+    env: Mapping[str, Text] = field(default_factory=dict)
+    secret_env: Mapping[str, pulumi.Output[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Database:
     """The tracking database.
 
@@ -90,6 +154,7 @@ class Database:
     :param env: plain environment that the sign-in needs (a token source's region or client id).
     :param sidecars: native sidecars that every pod which opens the database needs (a proxy).
     :param single_writer: only one server process at a time.
+    :param bootstrap: makes its user first; None where the URI already works.
     :param client_labels: pod labels that admit a pod to the database (network policies).
     :param ready: what must exist before the first connection.
     """
@@ -101,8 +166,18 @@ class Database:
     env: Mapping[str, Text] = field(default_factory=dict)
     sidecars: Sequence[kubernetes.core.v1.ContainerArgs] = ()
     single_writer: bool = False
+    bootstrap: DatabaseBootstrap | None = None
     client_labels: Mapping[str, str] = field(default_factory=dict)
     ready: Sequence[pulumi.Resource] = ()
+
+
+THROUGH_THE_SERVER: Mapping[str, str] = {
+    "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD": "false",
+    "MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD": "false",
+}
+"""Left to itself, a client takes large files straight from S3 and GCS, by signed URLs (MLflow 3.17's
+server-info offers it, and no server setting stops it). Then each client would need a way to the store and
+trust in its certificate, which only the server has."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +185,9 @@ class ArtifactStore:
     """Where the server keeps artifacts.
 
     :param destination: ``--artifacts-destination``: an object store URI or a path in the container.
-    :param env: plain environment the store's SDK needs (endpoint, region).
+    :param default_root: ``--default-artifact-root``: what new experiments are told; by default the server.
+    :param client_env: environment with which clients, jobs among them, transfer artifacts.
+    :param env: plain environment the store's SDK needs in the server (endpoint, region).
     :param secret_env: environment from a Secret's values: variable name → secret Output.
     :param files: credentials or CA bundles mounted as files.
     :param volume: the volume behind a path.
@@ -118,6 +195,8 @@ class ArtifactStore:
     """
 
     destination: Text
+    default_root: Text = "mlflow-artifacts:/"
+    client_env: Mapping[str, Text] = field(default_factory=lambda: THROUGH_THE_SERVER)
     env: Mapping[str, Text] = field(default_factory=dict)
     secret_env: Mapping[str, pulumi.Output[str]] = field(default_factory=dict)
     files: Sequence[FileFromText] = ()
@@ -141,32 +220,13 @@ class Images:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Identity:
-    """What makes a ServiceAccount somebody in the cloud.
-
-    :param annotations: on the ServiceAccount.
-    :param pod_labels: on every pod that runs as it.
-    """
-
-    annotations: Mapping[str, Text] = field(default_factory=dict)
-    pod_labels: Mapping[str, str] = field(default_factory=dict)
-    ready: Sequence[pulumi.Resource] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class WorkloadIdentity:
-    """One identity for the server (and its migration), one for jobs."""
-
-    server: Identity = Identity()
-    jobs: Identity = Identity()
-
-
-@dataclass(frozen=True, kw_only=True)
 class Foundation:
     """Everything a cloud provides.
 
     :param database: None where the in-cluster half runs or addresses the database itself.
     :param artifacts: None where the in-cluster half keeps the volume or addresses the store itself.
+    :param exports: what a person needs to find in the cloud: names of cluster, database and bucket.
+    :param data_places: where the cloud keeps data, beyond what the settings say (``data_places.py``).
     """
 
     cluster: Cluster
@@ -174,3 +234,5 @@ class Foundation:
     identity: WorkloadIdentity = WorkloadIdentity()
     database: Database | None = None
     artifacts: ArtifactStore | None = None
+    exports: Mapping[str, Any] = field(default_factory=dict)
+    data_places: Mapping[str, str] = field(default_factory=dict)

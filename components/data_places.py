@@ -6,7 +6,7 @@ delete it with its volume.
 
 from __future__ import annotations
 
-from .settings import Stack
+from .settings import Stack, artifacts_place, database_place
 from .settings.database import Place
 
 
@@ -18,18 +18,18 @@ def data_places(settings: Stack, cluster: str | None) -> dict[str, str]:
     database, artifacts = settings.database, settings.artifacts
     places = {
         "mlflow:namespace": settings.namespace,
-        "mlflow:database.place": str(settings.database_place),
+        "mlflow:database.place": str(database_place(settings)),
         "mlflow:database.engine": str(database.engine),
-        "mlflow:artifacts.place": str(settings.artifacts_place),
+        "mlflow:artifacts.place": str(artifacts_place(settings)),
     }
     if cluster:
         places["mlflow:cluster"] = cluster
-    if settings.database_place is Place.IN_CLUSTER:
+    if database_place(settings) is Place.IN_CLUSTER:
         places["mlflow:database.volume.storageClass"] = _class(settings, database.volume.storage_class)
-    if settings.artifacts_place is Place.IN_CLUSTER:
+    if artifacts_place(settings) is Place.IN_CLUSTER:
         places["mlflow:artifacts.volume.storageClass"] = _class(settings, artifacts.volume.storage_class)
         places["mlflow:artifacts.volume.accessMode"] = str(artifacts.volume.access_mode)
-    if settings.artifacts_place is Place.EXTERNAL:
+    if artifacts_place(settings) is Place.EXTERNAL:
         places["mlflow:artifacts.uri"] = artifacts.uri or ""
     return places
 

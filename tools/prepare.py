@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from components.settings import Cloud, Stack
+from components.settings.dev import DevStack
 from tools import images
 from tools.cluster import __main__ as cluster
 from tools.common import cli
@@ -18,7 +18,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--only", choices=["cluster", "images"])
     options = parser.parse_args(argv)
     settings = settings_of(options.stack)
-    if settings.cloud is not Cloud.DEV:
+    if not isinstance(settings, DevStack):
         return 0
     if options.only != "images":
         cluster.main(["up", *_cluster_options(settings)])
@@ -27,7 +27,7 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def _cluster_options(settings: Stack) -> list[str]:
+def _cluster_options(settings: DevStack) -> list[str]:
     chosen = settings.cluster
     if chosen.context is None:
         return []

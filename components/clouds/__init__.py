@@ -10,7 +10,7 @@ from importlib import import_module
 from ..contracts import Foundation
 from ..settings import Cloud, Stack
 
-CLOUDS = {Cloud.DEV: "dev"}
+CLOUDS = {Cloud.DEV: "dev", Cloud.AWS: "aws"}
 """Cloud → its folder, which offers ``build(settings) -> Foundation``."""
 
 

@@ -2,6 +2,7 @@
 
 from .errors import Problem, SettingsError
 from .load import load, parse
-from .stack import Cloud, Stack
+from .stack import Cloud
+from .stacks import Stack, artifacts_place, database_place
 
-__all__ = ["Cloud", "Problem", "SettingsError", "Stack", "load", "parse"]
+__all__ = ["Cloud", "Problem", "SettingsError", "Stack", "artifacts_place", "database_place", "load", "parse"]

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 
 from .base import DnsLabel, Model, Volume
 from .database import Place
@@ -81,3 +81,32 @@ class Artifacts(Model):
     def scheme(self) -> Scheme | None:
         """The object store ``uri`` speaks of."""
         return Scheme(urlsplit(self.uri).scheme) if self.uri else None
+
+
+class Transfer(StrEnum):
+    """How artifacts travel between clients and a managed store."""
+
+    PROXIED = "proxied"
+    PRESIGNED = "presigned"
+    DIRECT = "direct"
+
+
+class ExistingBucket(Model):
+    """A bucket (or container) that is there already; the stack never changes or deletes it."""
+
+    name: str
+    """Its name."""
+    prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9!_.*()-]+(/[A-Za-z0-9!_.*()-]+)*$")] | None = None
+    """Folder inside it; rights are given on this folder only."""
+
+
+class ManagedArtifacts(Artifacts):
+    """The artifact store of a stack on a cloud."""
+
+    transfer: Transfer = Transfer.PROXIED
+    """Managed: proxied (through the server; clients need nothing), presigned (clients fetch and send large
+    files by short-lived signed addresses) or direct (clients use the store with rights of their own)."""
+    keep_versions_days: Annotated[int, Field(ge=1, le=3650)] = 30
+    """Managed: days that deleted and overwritten files can be brought back."""
+    existing: ExistingBucket | None = None
+    """Managed: a bucket that is there already, instead of a new one."""

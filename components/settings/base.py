@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from pydantic import (
@@ -108,6 +109,17 @@ def _cidr(value: str) -> str:
         return str(ipaddress.ip_network(value, strict=True))
     except ValueError:
         raise ValueError("must be an address range such as 203.0.113.0/24, with no host bits set") from None
+
+
+def open_to_world(ranges: Sequence[str]) -> bool:
+    """Whether the ranges together leave (nearly) nobody out, however they are split."""
+    networks = [ipaddress.ip_network(cidr) for cidr in ranges]
+    v4 = [net for net in networks if isinstance(net, ipaddress.IPv4Network)]
+    v6 = [net for net in networks if isinstance(net, ipaddress.IPv6Network)]
+    # Half the address space is no restriction either: it is how a /0 is smuggled past a check.
+    return any(net.prefixlen <= 1 for net in ipaddress.collapse_addresses(v4)) or any(
+        net.prefixlen <= 3 for net in ipaddress.collapse_addresses(v6)
+    )
 
 
 HostName = Annotated[str, AfterValidator(_host)]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import Annotated
 
 from pydantic import Field
 
-from .base import Cidr, HostName, Model
+from .base import Cidr, DnsLabel, HostName, Model, open_to_world
 
 
 class NodePort(Model):
@@ -32,17 +31,25 @@ class LoadBalancer(Model):
     """Say true to let people in without sign-in (`auth.mode: none`) from the ranges above."""
     world: bool = False
     """Say true as well as allowing 0.0.0.0/0 or ::/0, to open the server to the whole internet."""
+    certificate: str | None = None
+    """On a cloud: its certificate for `host` (AWS: an ACM ARN). With it only https is served, without it
+    plain http."""
 
     @property
     def open_to_world(self) -> bool:
         """Whether the ranges together leave nobody out, however they are split."""
-        networks = [ipaddress.ip_network(cidr) for cidr in self.allow]
-        v4 = [net for net in networks if isinstance(net, ipaddress.IPv4Network)]
-        v6 = [net for net in networks if isinstance(net, ipaddress.IPv6Network)]
-        # Half the address space is no restriction either: it is how a /0 is smuggled past a check.
-        return any(net.prefixlen <= 1 for net in ipaddress.collapse_addresses(v4)) or any(
-            net.prefixlen <= 3 for net in ipaddress.collapse_addresses(v6)
-        )
+        return open_to_world(self.allow)
+
+
+class Ingress(LoadBalancer):
+    """An Ingress: one host name, routed by an ingress controller."""
+
+    class_name: DnsLabel | None = None
+    """IngressClass of a controller that the cluster has. Default: the cloud's own."""
+    internal: bool = False
+    """Inside the private network instead of on the internet (the cloud's own class only)."""
+    annotations: dict[str, str] = {}
+    """More annotations for the controller of `className`."""
 
 
 class Exposure(Model):
@@ -54,3 +61,5 @@ class Exposure(Model):
     """A load balancer inside the private network."""
     external: LoadBalancer | None = None
     """A load balancer on the internet; needs `allow`."""
+    ingress: Ingress | None = None
+    """An Ingress; needs `host`, and `allow` unless internal."""

@@ -19,7 +19,8 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from .base import Secret
 from .errors import Problem, SettingsError
 from .rules import broken_rules
-from .stack import Stack
+from .stack import Cloud
+from .stacks import Stack, stack_model
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMESPACE = "mlflow"
@@ -72,22 +73,23 @@ def parse(
     :param file: the stack file; decrypted values no longer tell which of them were encrypted in it.
     :raises SettingsError: with every mistake in it.
     """
-    problems = [*_plain_secrets(values, secret_keys), *_plain_secrets(_written(file), set())]
+    model = stack_model(values)
+    problems = [*_plain_secrets(model, values, secret_keys), *_plain_secrets(model, _written(file), set())]
     settings: Stack | None = None
     try:
-        settings = Stack.model_validate(dict(values))
+        settings = model.model_validate(dict(values))
     except ValidationError as error:
-        problems += [_problem(detail, secret_keys) for detail in error.errors(include_url=False)]
-    problems += broken_rules(_sound_sections(values) if settings is None else dict(settings))
+        problems += [_problem(model, detail, secret_keys) for detail in error.errors(include_url=False)]
+    problems += broken_rules(_sound_sections(model, values) if settings is None else dict(settings))
     if problems or settings is None:
         raise SettingsError(list(dict.fromkeys(problems)), stack=stack)
     return settings
 
 
-def _sound_sections(values: Mapping[str, Any]) -> dict[str, object]:
+def _sound_sections(model: type[BaseModel], values: Mapping[str, Any]) -> dict[str, object]:
     """The sections that are right by themselves, so that rules between them can still be checked."""
     sound: dict[str, object] = {}
-    for name, field in Stack.model_fields.items():
+    for name, field in model.model_fields.items():
         key = field.alias or name
         if key not in values:
             if not field.is_required():
@@ -100,14 +102,16 @@ def _sound_sections(values: Mapping[str, Any]) -> dict[str, object]:
     return sound
 
 
-def _problem(detail: Any, secret_keys: Set[str]) -> Problem:
+def _problem(model: type[BaseModel], detail: Any, secret_keys: Set[str]) -> Problem:
     location = [part for part in detail["loc"] if part != "[key]"]
     key = key_path(location)
     kind, given = detail["type"], detail["input"]
+    if location == ["cloud"]:
+        return _problem_of_cloud(given, missing=kind == "missing")
     if kind == "extra_forbidden":
-        return Problem(key, f"is unknown; {_nearest(location)}")
+        return Problem(key, f"is unknown; {_nearest(model, location)}")
     if kind == "missing":
-        return Problem(key, f"is missing; {_allowed(location)}".rstrip("; "))
+        return Problem(key, f"is missing; {_allowed(model, location)}".rstrip("; "))
     shown = "(secret, not shown)" if location and location[0] in secret_keys else _show(given)
     message = detail["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
@@ -115,6 +119,13 @@ def _problem(detail: Any, secret_keys: Set[str]) -> Problem:
         return Problem(key, f"is no valid name: {message}")
     near = _near_value(given, detail.get("ctx", {}).get("expected", ""))
     return Problem(key, f"{shown} is not allowed: {message}{near}")
+
+
+def _problem_of_cloud(given: Any, *, missing: bool) -> Problem:
+    key, allowed = key_path(["cloud"]), ", ".join(Cloud)
+    if missing:
+        return Problem(key, f"is missing; allowed: {allowed}")
+    return Problem(key, f"{_show(given)} is not allowed: one of {allowed}{_near_value(given, allowed)}")
 
 
 def key_path(location: list[str | int]) -> str:
@@ -136,16 +147,16 @@ def _near_value(given: Any, expected: str) -> str:
     return f"; did you mean {close[0]}?" if close else ""
 
 
-def _nearest(location: list[str | int]) -> str:
+def _nearest(stack: type[BaseModel], location: list[str | int]) -> str:
     """For an unknown key: the nearest known one, else all that are known there."""
-    model = _model_at(location[:-1])
+    model = _model_at(stack, location[:-1])
     names = [field.alias or name for name, field in model.model_fields.items()] if model else []
     close = difflib.get_close_matches(str(location[-1]), names, n=1, cutoff=0.5)
     return f"did you mean {close[0]}?" if close else f"known here: {', '.join(names)}"
 
 
-def _allowed(location: list[str | int]) -> str:
-    model = _model_at(location[:-1])
+def _allowed(stack: type[BaseModel], location: list[str | int]) -> str:
+    model = _model_at(stack, location[:-1])
     for name, field in (model.model_fields if model else {}).items():
         if location and (field.alias or name) == location[-1]:
             kind = field.annotation
@@ -154,9 +165,9 @@ def _allowed(location: list[str | int]) -> str:
     return ""
 
 
-def _model_at(location: list[str | int]) -> type[BaseModel] | None:
+def _model_at(stack: type[BaseModel], location: list[str | int]) -> type[BaseModel] | None:
     """The model that a path leads to, or None where it leads into a plain value."""
-    kind: Any = Stack
+    kind: Any = stack
     for part in location:
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             fields = {field.alias or name: field.annotation for name, field in kind.model_fields.items()}
@@ -184,9 +195,11 @@ def _written(file: Path | None) -> dict[str, Any]:
     return {key.removeprefix(prefix): value for key, value in config.items() if key.startswith(prefix)}
 
 
-def _plain_secrets(values: Mapping[str, Any], secret_keys: Set[str]) -> Iterator[Problem]:
+def _plain_secrets(
+    model: type[BaseModel], values: Mapping[str, Any], secret_keys: Set[str]
+) -> Iterator[Problem]:
     """Secrets written in plain text: everything typed Secret below a key that is not secret config."""
-    for path, name in _secret_paths(Stack, values, []):
+    for path, name in _secret_paths(model, values, []):
         if name not in secret_keys:
             key = key_path(path)
             yield Problem(key, f"is a secret in plain text; remove it and run `{_secret_verb(path)}`")

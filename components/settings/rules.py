@@ -6,8 +6,8 @@ broken: every mistake is reported at once.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterator
+from typing import Any, get_type_hints
 from urllib.parse import parse_qs, urlsplit
 
 from .. import reserved
@@ -16,7 +16,7 @@ from .artifacts import AccessMode, Artifacts, Scheme
 from .cluster import DevCluster, Images
 from .database import Database, Place
 from .errors import Problem
-from .exposure import Exposure
+from .exposure import Exposure, LoadBalancer
 from .server import JOBS_USER, Auth, AuthMode, Server
 from .stack import Cloud, Groups, place_of
 
@@ -34,16 +34,21 @@ def rule(check: Rule) -> Rule:
 
 
 def broken_rules(sections: dict[str, object]) -> Iterator[Problem]:
-    """The problems of every rule whose sections are all there."""
+    """The problems of every rule whose sections are all there, and are of the kind it names."""
     for check in RULES:
-        wanted = inspect.signature(check).parameters
-        if wanted.keys() <= sections.keys():
+        wanted = get_type_hints(check)
+        wanted.pop("return", None)
+        if all(name in sections and _fits(sections[name], kind) for name, kind in wanted.items()):
             yield from check(**{name: sections[name] for name in wanted})
+
+
+def _fits(section: object, kind: Any) -> bool:
+    return isinstance(section, kind) if isinstance(kind, type) else True
 
 
 @rule
 def database_url(database: Database, cloud: Cloud) -> Iterator[Problem]:
-    place = place_of(database, given=database.url is not None, cloud=cloud)
+    place = place_of(database, cloud)
     if place is Place.EXTERNAL and database.url is None:
         yield Problem("mlflow:database.url", "is missing; an external database needs it, as secret config")
     if place is not Place.EXTERNAL and database.url is not None:
@@ -98,7 +103,7 @@ def database_capacity(server: Server, database: Database) -> Iterator[Problem]:
 
 @rule
 def artifact_place(artifacts: Artifacts, cloud: Cloud) -> Iterator[Problem]:
-    place = place_of(artifacts, given=artifacts.uri is not None, cloud=cloud)
+    place = place_of(artifacts, cloud)
     if place is Place.EXTERNAL and artifacts.uri is None:
         yield Problem(
             "mlflow:artifacts.uri", "is missing; an external store needs it, such as s3://bucket/path"
@@ -120,7 +125,7 @@ def artifact_place(artifacts: Artifacts, cloud: Cloud) -> Iterator[Problem]:
 
 @rule
 def artifact_replicas(server: Server, artifacts: Artifacts, cloud: Cloud) -> Iterator[Problem]:
-    place = place_of(artifacts, given=artifacts.uri is not None, cloud=cloud)
+    place = place_of(artifacts, cloud)
     once = artifacts.volume.access_mode is AccessMode.READ_WRITE_ONCE
     if server.replicas > 1 and place is Place.IN_CLUSTER and once:
         yield Problem(
@@ -219,10 +224,17 @@ def admin_is_not_the_jobs_user(auth: Auth) -> Iterator[Problem]:
 
 
 @rule
-def external_entrance(exposure: Exposure, auth: Auth) -> Iterator[Problem]:
-    key, entrance = "mlflow:exposure.external", exposure.external
-    if entrance is None:
-        return
+def public_entrances(exposure: Exposure, auth: Auth) -> Iterator[Problem]:
+    if exposure.external:
+        yield from _public_entrance("mlflow:exposure.external", exposure.external, auth)
+    ingress = exposure.ingress
+    if ingress and not ingress.host:
+        yield Problem("mlflow:exposure.ingress.host", "is missing; an Ingress routes by host name")
+    if ingress and not ingress.internal:
+        yield from _public_entrance("mlflow:exposure.ingress", ingress, auth)
+
+
+def _public_entrance(key: str, entrance: LoadBalancer, auth: Auth) -> Iterator[Problem]:
     if not entrance.allow:
         yield Problem(f"{key}.allow", "is missing; list who may connect, such as [203.0.113.0/24]")
     if auth.mode is AuthMode.NONE:
@@ -246,9 +258,7 @@ def internal_entrance(exposure: Exposure) -> Iterator[Problem]:
 
 
 @rule
-def entrance_needs_load_balancer(exposure: Exposure, cluster: DevCluster, cloud: Cloud) -> Iterator[Problem]:
-    if cloud is not Cloud.DEV:
-        return
+def entrance_needs_load_balancer(exposure: Exposure, cluster: DevCluster) -> Iterator[Problem]:
     if exposure.external and not cluster.load_balancer:
         yield Problem(
             "mlflow:exposure.external",
@@ -264,6 +274,20 @@ def entrance_needs_load_balancer(exposure: Exposure, cluster: DevCluster, cloud:
 
 
 @rule
+def dev_has_no_cloud_entrance(exposure: Exposure, cluster: DevCluster) -> Iterator[Problem]:  # noqa: ARG001
+    for kind in ("internal", "external"):
+        entrance = getattr(exposure, kind)
+        if entrance and entrance.certificate:
+            yield Problem(f"mlflow:exposure.{kind}.certificate", "is a cloud's; dev has none, remove it")
+    if exposure.ingress and not exposure.ingress.class_name:
+        yield Problem(
+            "mlflow:exposure.ingress.className", "is missing; name an IngressClass that the cluster has"
+        )
+    if exposure.ingress and exposure.ingress.certificate:
+        yield Problem("mlflow:exposure.ingress.certificate", "is a cloud's; dev has none, remove it")
+
+
+@rule
 def node_port_of_a_named_cluster(exposure: Exposure, auth: Auth, cluster: DevCluster) -> Iterator[Problem]:
     port = exposure.node_port
     if port and cluster.context and auth.mode is AuthMode.NONE and not port.anonymous:
@@ -275,9 +299,7 @@ def node_port_of_a_named_cluster(exposure: Exposure, auth: Auth, cluster: DevClu
 
 
 @rule
-def images_reach_the_nodes(cluster: DevCluster, images: Images, cloud: Cloud) -> Iterator[Problem]:
-    if cloud is not Cloud.DEV:
-        return
+def images_reach_the_nodes(cluster: DevCluster, images: Images) -> Iterator[Problem]:
     ready = images.registry or (images.server and images.job)
     if cluster.context and not cluster.loader and not ready:
         yield Problem(

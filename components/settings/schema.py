@@ -4,22 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import Enum
-from typing import Any, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from .base import Secret
 from .load import NAMESPACE, without_none
-from .stack import Stack
+from .stacks import STACKS
 
 SCHEMA = "https://json-schema.org/draft/2020-12/schema"
 
 
 def stack_schema() -> dict[str, Any]:
     """JSON schema of a ``Pulumi.<stack>.yaml``; keys of other providers (``aws:region``) pass."""
-    settings = Stack.model_json_schema(by_alias=True)
-    definitions = settings.pop("$defs")
+    definitions: dict[str, Any] = {}
+    clouds = []
+    for model in STACKS.values():
+        settings = model.model_json_schema(by_alias=True)
+        # The models share sections; one that two of them shape differently would be lost here.
+        for name, definition in settings.pop("$defs").items():
+            if definitions.setdefault(name, definition) != definition:
+                raise ValueError(f"two sections are called {name}")
+        clouds.append(_keys(settings))
     return {
         "$schema": SCHEMA,
         "title": "A stack of MLflow on Kubernetes",
@@ -27,14 +34,24 @@ def stack_schema() -> dict[str, Any]:
         "properties": {
             "config": {
                 "type": "object",
-                "properties": {f"{NAMESPACE}:{key}": value for key, value in settings["properties"].items()},
-                "required": [f"{NAMESPACE}:{key}" for key in settings.get("required", [])],
-                # A misspelt key of ours is refused; other namespaces belong to their providers.
-                "patternProperties": {f"^(?!{NAMESPACE}:).+:.+$": {}},
-                "additionalProperties": False,
+                "properties": {f"{NAMESPACE}:cloud": {"enum": [str(cloud) for cloud in STACKS]}},
+                "required": [f"{NAMESPACE}:cloud"],
+                "oneOf": clouds,
             }
         },
         "$defs": definitions,
+    }
+
+
+def _keys(settings: dict[str, Any]) -> dict[str, Any]:
+    """What one cloud's stacks may say below ``config``."""
+    return {
+        "title": f"cloud: {settings['properties']['cloud']['const']}",
+        "properties": {f"{NAMESPACE}:{key}": value for key, value in settings["properties"].items()},
+        "required": [f"{NAMESPACE}:{key}" for key in settings.get("required", [])],
+        # A misspelt key of ours is refused; other namespaces belong to their providers.
+        "patternProperties": {f"^(?!{NAMESPACE}:).+:.+$": {}},
+        "additionalProperties": False,
     }
 
 
@@ -47,17 +64,23 @@ def settings_page() -> str:
         "Unknown keys and wrong values are refused before anything is created, all at once.",
         "",
     ]
-    for title, intro, model, prefix in _sections(Stack, f"{NAMESPACE}:"):
+    sections: dict[tuple[str, type[BaseModel]], list[str]] = {}
+    for cloud, stack in STACKS.items():
+        for prefix, model in _sections(stack, f"{NAMESPACE}:"):
+            sections.setdefault((prefix, model), []).append(cloud)
+    for prefix, model in sorted(sections, key=lambda each: each[0]):
+        clouds = sections[prefix, model]
+        title = f"`{prefix.rstrip('.')}`" if prefix.endswith(".") else "The stack"
+        title += "" if len(clouds) == len(STACKS) else f" on {', '.join(clouds)}"
+        intro = " ".join((model.__doc__ or "").split())
         lines += [f"## {title}", "", intro, "", "| key | type | default | what it is |", "|---|---|---|---|"]
         lines += [_row(prefix, name, field) for name, field in model.model_fields.items()]
         lines.append("")
     return "\n".join(lines)
 
 
-def _sections(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, str, type[BaseModel], str]]:
-    title = prefix.rstrip(".") if prefix.endswith(".") else "The stack"
-    intro = " ".join((model.__doc__ or "").split())
-    yield f"`{title}`" if title != "The stack" else title, intro, model, prefix
+def _sections(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, type[BaseModel]]]:
+    yield prefix, model
     for name, field in model.model_fields.items():
         inner = _model_in(field.annotation)
         if inner is not None:
@@ -83,6 +106,8 @@ def _default(field: FieldInfo) -> str:
 def _type(kind: Any) -> str:
     kind = without_none(kind)
     origin, arguments = get_origin(kind), get_args(kind)
+    if origin is Literal:
+        return f"`{arguments[0]}`"
     if origin is dict:
         return f"map of {_type(arguments[1])}"
     if origin is list:

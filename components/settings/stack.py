@@ -1,13 +1,13 @@
-"""Everything a stack file may say."""
+"""What every stack file may say; each cloud adds its own sections in a file of its own."""
 
 from __future__ import annotations
 
 from enum import StrEnum
 
-from .artifacts import Artifacts
+from .artifacts import Artifacts, ManagedArtifacts
 from .base import DnsLabel, EnvironmentName, Model, Secret
-from .cluster import DevCluster, Images
-from .database import Database, Place
+from .cluster import Images
+from .database import Database, ManagedDatabase, Place
 from .exposure import Exposure
 from .server import Auth, LogLevels, Server
 
@@ -18,25 +18,18 @@ class Cloud(StrEnum):
     """Where the foundation comes from."""
 
     DEV = "dev"
+    AWS = "aws"
 
 
-class Stack(Model):
-    """One stack: the keys below `mlflow:` in `Pulumi.<stack>.yaml`."""
+class Common(Model):
+    """The keys below `mlflow:` that every stack has, beside `cloud`."""
 
-    cloud: Cloud
-    """Where the database, artifacts, registry and identity come from; dev needs no cloud."""
     namespace: DnsLabel = "mlflow"
     """The Kubernetes namespace, made and owned by the stack."""
     protect: bool | None = None
     """Guard databases, volumes and buckets against deletion. Default: true for every stack not named dev."""
-    cluster: DevCluster = DevCluster()
-    """The Kubernetes cluster."""
     images: Images = Images()
     """Images of server and jobs."""
-    database: Database = Database()
-    """The tracking database."""
-    artifacts: Artifacts = Artifacts()
-    """The artifact store."""
     server: Server = Server()
     """The tracking server."""
     auth: Auth = Auth()
@@ -48,25 +41,29 @@ class Stack(Model):
     secrets: Groups = {}
     """Secret groups: group, Secret, key. Written by `make secret GROUP= NAME= KEY=`."""
 
-    @property
-    def database_place(self) -> Place:
-        """Who runs the database, with the default resolved."""
-        return place_of(self.database, given=self.database.url is not None, cloud=self.cloud)
-
-    @property
-    def artifacts_place(self) -> Place:
-        """Who runs the artifact store, with the default resolved."""
-        return place_of(self.artifacts, given=self.artifacts.uri is not None, cloud=self.cloud)
-
     def protected(self, stack: str) -> bool:
         """Whether what holds data is guarded against deletion in the stack of this name."""
         return self.protect if self.protect is not None else stack != "dev"
 
 
-def place_of(section: Database | Artifacts, *, given: bool, cloud: Cloud) -> Place:
+class CloudCommon(Common):
+    """What every stack on a cloud adds."""
+
+    tags: dict[str, str] = {}
+    """Tags (labels) on every cloud resource of the stack."""
+    database: ManagedDatabase = ManagedDatabase()
+    """The tracking database: by default the cloud's service."""
+    artifacts: ManagedArtifacts = ManagedArtifacts()
+    """The artifact store: by default the cloud's object store."""
+    local_state: bool = False
+    """Say true to keep this stack's state in a folder of this machine. Otherwise a shared backend is needed:
+    `make backend STACK=…` makes one."""
+
+
+def place_of(section: Database | Artifacts, cloud: Cloud) -> Place:
     """Where a store lives: as said, else external when its address is given, else the cloud's default."""
     if section.place is not None:
         return section.place
-    if given:
+    if (section.url if isinstance(section, Database) else section.uri) is not None:
         return Place.EXTERNAL
     return Place.IN_CLUSTER if cloud is Cloud.DEV else Place.MANAGED

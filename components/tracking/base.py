@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_kubernetes as kubernetes
 
-from ..contracts import Cluster, Identity, WorkloadIdentity
+from ..contracts import JOBS_ACCOUNT, SERVER_ACCOUNT, Cluster, WorkloadIdentity
 from ..settings.stack import Groups
-from .labels import JOBS_ACCOUNT, SERVER_ACCOUNT, labels
+from .accounts import service_account
+from .labels import labels
 
 core = kubernetes.core.v1
 meta = kubernetes.meta.v1
@@ -62,8 +63,8 @@ class Base(pulumi.ComponentResource):
             ),
         )
         self.namespace = namespace.metadata.name
-        self.server_account = self._account(SERVER_ACCOUNT, args.identity.server, child)
-        self.jobs_account = self._account(JOBS_ACCOUNT, args.identity.jobs, child)
+        self.server_account = service_account(SERVER_ACCOUNT, args.identity.server, self.namespace, child)
+        self.jobs_account = service_account(JOBS_ACCOUNT, args.identity.jobs, self.namespace, child)
         self.group_secrets = {
             group: [
                 self._secret(group, secret, list(values.items()), child) for secret, values in named.items()
@@ -71,21 +72,6 @@ class Base(pulumi.ComponentResource):
             for group, named in args.groups.items()
         }
         self.register_outputs({"namespace": self.namespace})
-
-    def _account(self, account: str, identity: Identity, opts: pulumi.ResourceOptions) -> pulumi.Output[str]:
-        made = core.ServiceAccount(
-            f"{account}-account",
-            metadata=meta.ObjectMetaArgs(
-                name=account,
-                namespace=self.namespace,
-                labels=labels("account"),
-                annotations=dict(identity.annotations),
-            ),
-            # Nothing here talks to the Kubernetes API; a cloud's identity brings its own token.
-            automount_service_account_token=False,
-            opts=opts,
-        )
-        return made.metadata.name
 
     def _secret(
         self, group: str, secret: str, values: list, opts: pulumi.ResourceOptions

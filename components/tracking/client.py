@@ -7,20 +7,12 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_kubernetes as kubernetes
 
+from ..contracts import ArtifactStore
 from ..settings import Stack
 from .labels import labels
 
 core = kubernetes.core.v1
 meta = kubernetes.meta.v1
-
-
-THROUGH_THE_SERVER = {
-    "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD": "false",
-    "MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD": "false",
-}
-"""Left to itself, a client takes large files straight from S3 and GCS, by signed URLs (MLflow 3.17's
-server-info offers it, and no server setting stops it). Then each client would need a way to the store and
-trust in its certificate, which only the server has."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +22,7 @@ class ClientArgs:
     settings: Stack
     namespace: pulumi.Output[str]
     url: str
+    artifacts: ArtifactStore
 
 
 class Client(pulumi.ComponentResource):
@@ -51,7 +44,7 @@ class Client(pulumi.ComponentResource):
                 "LAUNCHER_LOG_LEVEL": args.settings.log_level.launcher,
                 "MLFLOW_DISABLE_TELEMETRY": "true",
                 "DO_NOT_TRACK": "true",
-                **THROUGH_THE_SERVER,
+                **args.artifacts.client_env,
             },
             opts=pulumi.ResourceOptions(parent=self),
         )

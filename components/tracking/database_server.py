@@ -10,7 +10,7 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 import pulumi_random as random
 
-from ..contracts import Images, VolumeMount
+from ..contracts import Images, Text, VolumeMount
 from ..database_engines import PORTS, Engine
 from ..settings.base import ResourceAmounts, Resources
 from ..settings.database import Database as DatabaseSettings
@@ -103,7 +103,7 @@ class DatabaseServerArgs:
 
     settings: DatabaseSettings
     namespace: pulumi.Output[str]
-    storage_class: str | None
+    storage_class: Text | None
     images: Images
     protect: bool
 

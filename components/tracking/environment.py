@@ -108,7 +108,7 @@ class Environment(pulumi.ComponentResource):
         data: dict[str, Text] = {
             **POD_ENV,
             "MLFLOW_ARTIFACTS_DESTINATION": args.artifacts.destination,
-            "MLFLOW_DEFAULT_ARTIFACT_ROOT": "mlflow-artifacts:/",
+            "MLFLOW_DEFAULT_ARTIFACT_ROOT": args.artifacts.default_root,
             "MLFLOW_SERVE_ARTIFACTS": "true",
             "MLFLOW_SERVER_ALLOWED_HOSTS": args.allowed_hosts,
             "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": args.cors_origins,

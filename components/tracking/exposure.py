@@ -8,16 +8,17 @@ from typing import Any
 import pulumi
 import pulumi_kubernetes as kubernetes
 
-from ..contracts import Cluster, LoadBalancerFlavor
+from ..contracts import Cluster, IngressFlavor, LoadBalancerFlavor
 from ..settings.exposure import Exposure as ExposureSettings
-from ..settings.exposure import LoadBalancer, NodePort
+from ..settings.exposure import Ingress, LoadBalancer, NodePort
 from .hosts import allowed_hosts, cors_origins, service_names
 from .labels import SERVER, labels, selector
 
 core = kubernetes.core.v1
 meta = kubernetes.meta.v1
+networking = kubernetes.networking.v1
 
-HTTP = 80
+HTTP, HTTPS = 80, 443
 CLUSTER_IP_KNOWN = "jsonpath={.spec.clusterIP}"
 ADDRESS_KNOWN = "jsonpath={.status.loadBalancer.ingress[0]}"
 
@@ -63,7 +64,8 @@ class Exposure(pulumi.ComponentResource):
         self.external_url = self._balancer(
             "external", settings.external, cluster.external_load_balancer, hosts
         )
-        self.url = self.external_url or self.internal_url or node
+        ingress = self._ingress(settings.ingress, cluster.ingress, hosts) if settings.ingress else None
+        self.url = ingress or self.external_url or self.internal_url or node
 
         names = service_names(SERVER, args.namespace_name)
         known = pulumi.Output.all(*(host for host, _ in hosts))
@@ -108,11 +110,53 @@ class Exposure(pulumi.ComponentResource):
             ),
             dict(flavor.annotations),
             ADDRESS_KNOWN,
+            port=HTTPS if flavor.tls else HTTP,
         )
         address = service.status.apply(_address)
         host = pulumi.Output.from_input(settings.host) if settings.host else address
         hosts += [(host, None)] if settings.host is None else [(settings.host, None), (address, None)]
-        return pulumi.Output.concat("http://", host)
+        return pulumi.Output.concat("https://" if flavor.tls else "http://", host)
+
+    def _ingress(
+        self,
+        settings: Ingress,
+        flavor: IngressFlavor | None,
+        hosts: list[tuple[pulumi.Input[str], int | None]],
+    ) -> pulumi.Output[str]:
+        if flavor is None or settings.host is None:
+            raise ValueError("mlflow:exposure.ingress: this cluster has no ingress controller")
+        backend = networking.IngressBackendArgs(
+            service=networking.IngressServiceBackendArgs(
+                name=SERVER, port=networking.ServiceBackendPortArgs(name="http")
+            )
+        )
+        path = networking.HTTPIngressPathArgs(path="/", path_type="Prefix", backend=backend)
+        networking.Ingress(
+            f"{self._name}-ingress",
+            metadata=meta.ObjectMetaArgs(
+                name=SERVER,
+                namespace=self._args.namespace,
+                labels=labels("server"),
+                annotations={**flavor.annotations, "pulumi.com/waitFor": ADDRESS_KNOWN},
+            ),
+            spec=networking.IngressSpecArgs(
+                ingress_class_name=flavor.class_name,
+                rules=[
+                    networking.IngressRuleArgs(
+                        host=settings.host, http=networking.HTTPIngressRuleValueArgs(paths=[path])
+                    )
+                ],
+            ),
+            opts=self._slow(),
+        )
+        hosts.append((settings.host, None))
+        return pulumi.Output.from_input(f"{'https' if flavor.tls else 'http'}://{settings.host}")
+
+    def _slow(self) -> pulumi.ResourceOptions:
+        """A load balancer takes minutes to come and to go."""
+        return pulumi.ResourceOptions(
+            parent=self, custom_timeouts=pulumi.CustomTimeouts(create="10m", update="10m", delete="10m")
+        )
 
     def _service(
         self,
@@ -121,9 +165,10 @@ class Exposure(pulumi.ComponentResource):
         annotations: dict[str, Any],
         wait_for: str,
         node_port: int | None = None,
+        port: int = HTTP,
     ) -> core.Service:
         spec.selector = selector("server")
-        spec.ports = [core.ServicePortArgs(name="http", port=HTTP, target_port="http", node_port=node_port)]
+        spec.ports = [core.ServicePortArgs(name="http", port=port, target_port="http", node_port=node_port)]
         return core.Service(
             f"{self._name}-{service.removeprefix(SERVER).strip('-') or 'service'}",
             metadata=meta.ObjectMetaArgs(
@@ -134,9 +179,7 @@ class Exposure(pulumi.ComponentResource):
                 annotations={**annotations, "pulumi.com/waitFor": wait_for},
             ),
             spec=spec,
-            opts=pulumi.ResourceOptions(
-                parent=self, custom_timeouts=pulumi.CustomTimeouts(create="10m", update="10m", delete="10m")
-            ),
+            opts=self._slow(),
         )
 
 

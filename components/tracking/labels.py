@@ -6,10 +6,6 @@ SERVER = "mlflow-server"
 """Deployment and Service. Never plain ``mlflow``: Kubernetes would inject MLFLOW_PORT into every pod
 of the namespace that keeps service links, and MLflow reads it (mlflow.md, workloads.md §8)."""
 
-SERVER_ACCOUNT = "mlflow-server"
-JOBS_ACCOUNT = "mlflow-jobs"
-"""ServiceAccounts; a cloud binds its identities to exactly these names."""
-
 
 def selector(component: str) -> dict[str, str]:
     """Labels that never change over a component's life and select its pods."""

@@ -14,6 +14,7 @@ import pulumi_kubernetes as kubernetes
 
 from ..contracts import Database, Identity, Images
 from ..settings.base import ResourceAmounts, Resources
+from .bootstrap import Bootstrap
 from .environment import Environment
 from .labels import labels
 from .pods import (
@@ -55,6 +56,7 @@ class MigrationArgs:
     identity: Identity
     database: Database
     environment: Environment
+    bootstrap: Bootstrap | None = None
 
 
 class Migration(pulumi.ComponentResource):
@@ -135,7 +137,12 @@ class Migration(pulumi.ComponentResource):
             ),
             opts=pulumi.ResourceOptions(
                 parent=self,
-                depends_on=[*args.database.ready, *args.images.ready, *args.identity.ready],
+                depends_on=[
+                    *([args.bootstrap.job] if args.bootstrap else []),
+                    *args.database.ready,
+                    *args.images.ready,
+                    *args.identity.ready,
+                ],
                 # Never two at once: MLflow takes no lock.
                 delete_before_replace=True,
                 custom_timeouts=pulumi.CustomTimeouts(create=LIMIT, update=LIMIT, delete="70m"),

@@ -9,10 +9,11 @@ import pulumi
 
 from ..contracts import ArtifactStore, Cluster, Database, Foundation
 from ..data_places import data_places
-from ..settings import Stack
+from ..settings import Stack, artifacts_place, database_place
 from .artifacts import TrackingArtifacts, TrackingArtifactsArgs
 from .base import Base, BaseArgs
-from .client import THROUGH_THE_SERVER, Client, ClientArgs
+from .bootstrap import Bootstrap, BootstrapArgs
+from .client import Client, ClientArgs
 from .database import TrackingDatabase, TrackingDatabaseArgs
 from .environment import Environment, EnvironmentArgs
 from .exposure import Exposure, ExposureArgs
@@ -57,6 +58,7 @@ class Tracking(pulumi.ComponentResource):
         )
         database = foundation.database or self._database(base, cluster)
         artifacts = foundation.artifacts or self._artifacts(base, cluster)
+        bootstrap = self._bootstrap(base, database)
         exposure = Exposure(
             f"{name}-exposure",
             ExposureArgs(
@@ -88,6 +90,7 @@ class Tracking(pulumi.ComponentResource):
                 identity=identity.server,
                 database=database,
                 environment=environment,
+                bootstrap=bootstrap,
             ),
             opts=self._child,
         )
@@ -112,10 +115,15 @@ class Tracking(pulumi.ComponentResource):
         )
         client = Client(
             f"{name}-client",
-            ClientArgs(settings=settings, namespace=base.namespace, url=exposure.in_cluster_url),
+            ClientArgs(
+                settings=settings,
+                namespace=base.namespace,
+                url=exposure.in_cluster_url,
+                artifacts=artifacts,
+            ),
             opts=self._child,
         )
-        self.exports = self._exports(exposure, environment, client, base)
+        self.exports = self._exports(exposure, environment, client, base, artifacts)
         self.register_outputs({})
 
     def _database(self, base: Base, cluster: Cluster) -> Database:
@@ -124,7 +132,7 @@ class Tracking(pulumi.ComponentResource):
             f"{self._name}-database",
             TrackingDatabaseArgs(
                 settings=settings.database,
-                place=settings.database_place,
+                place=database_place(settings),
                 namespace=base.namespace,
                 cluster=cluster,
                 images=self._args.foundation.images,
@@ -134,13 +142,27 @@ class Tracking(pulumi.ComponentResource):
         )
         return made.database
 
+    def _bootstrap(self, base: Base, database: Database) -> Bootstrap | None:
+        if database.bootstrap is None:
+            return None
+        return Bootstrap(
+            f"{self._name}-bootstrap",
+            BootstrapArgs(
+                bootstrap=database.bootstrap,
+                database=database,
+                namespace=base.namespace,
+                images=self._args.foundation.images,
+            ),
+            opts=self._child,
+        )
+
     def _artifacts(self, base: Base, cluster: Cluster) -> ArtifactStore:
         settings = self._args.settings
         made = TrackingArtifacts(
             f"{self._name}-artifacts",
             TrackingArtifactsArgs(
                 settings=settings.artifacts,
-                place=settings.artifacts_place,
+                place=artifacts_place(settings),
                 groups=settings.secrets,
                 namespace=base.namespace,
                 cluster=cluster,
@@ -151,17 +173,19 @@ class Tracking(pulumi.ComponentResource):
         return made.store
 
     def _exports(
-        self, exposure: Exposure, environment: Environment, client: Client, base: Base
+        self,
+        exposure: Exposure,
+        environment: Environment,
+        client: Client,
+        base: Base,
+        artifacts: ArtifactStore,
     ) -> dict[str, Any]:
         settings = self._args.settings
         url = exposure.url or pulumi.Output.from_input(exposure.in_cluster_url)
         username = settings.auth.admin_username if environment.admin_password else None
         lines = [
             pulumi.Output.concat("export MLFLOW_TRACKING_URI=", url),
-            *(
-                pulumi.Output.from_input(f"export {name}={value}")
-                for name, value in THROUGH_THE_SERVER.items()
-            ),
+            *(pulumi.Output.concat(f"export {name}=", value) for name, value in artifacts.client_env.items()),
         ]
         if username:
             stack = pulumi.get_stack()
@@ -186,7 +210,9 @@ class Tracking(pulumi.ComponentResource):
                 "server": self._args.foundation.images.server,
                 "job": self._args.foundation.images.job,
             },
-            "database": {"engine": settings.database.engine, "place": settings.database_place},
-            "artifacts": {"place": settings.artifacts_place, "uri": settings.artifacts.uri},
-            "dataPlaces": data_places(settings, self._args.foundation.cluster.identity),
+            "database": {"engine": settings.database.engine, "place": database_place(settings)},
+            "artifacts": {"place": artifacts_place(settings), "uri": settings.artifacts.uri},
+            "dataPlaces": data_places(settings, self._args.foundation.cluster.identity)
+            | dict(self._args.foundation.data_places),
+            **self._args.foundation.exports,
         }

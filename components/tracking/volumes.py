@@ -5,6 +5,7 @@ from __future__ import annotations
 import pulumi
 import pulumi_kubernetes as kubernetes
 
+from ..contracts import Text
 from .labels import labels
 
 core = kubernetes.core.v1
@@ -16,7 +17,7 @@ def volume_claim(
     *,
     claim: str,
     size: str,
-    storage_class: str | None,
+    storage_class: Text | None,
     namespace: pulumi.Output[str],
     access_mode: str = "ReadWriteOnce",
     opts: pulumi.ResourceOptions,

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Union, get_args, get_origin
 import pytest
 from pydantic import BaseModel
 
-from components.settings.stack import Stack
+from components.settings.dev import DevStack
 from tests.program.conftest import CA_BUNDLE, CASES, POSTGRESQL_URL, PRIVATE, Settings, plan
 from tests.program.reading import environment, name_of, pod_spec, server_environment
 from tools.offline import Plan
@@ -320,10 +320,34 @@ ROWS = [
         for kind in ("internal", "external")
         for key in ("host", "allow")
     ),
+    *(
+        Row(
+            f"exposure.ingress.{key}",
+            {
+                "auth": BASIC,
+                "exposure": {
+                    "ingress": {
+                        "host": "mlflow.example.com",
+                        "className": "traefik",
+                        "allow": ["198.51.100.0/24"],
+                        "annotations": {"example.com/ranges": "198.51.100.0/24"},
+                    }
+                },
+            },
+            lambda p: (
+                (made := plain(p.one("Ingress").inputs))["spec"]["ingressClassName"] == "traefik"
+                and made["spec"]["rules"][0]["host"] == "mlflow.example.com"
+                and made["metadata"]["annotations"]["example.com/ranges"] == "198.51.100.0/24"
+                and "mlflow.example.com" in hosts(p)
+                and plain(p.outputs)["url"] == "http://mlflow.example.com"
+            ),
+        )
+        for key in ("host", "className", "annotations")
+    ),
 ]
 
 NOT_IN_MANIFESTS = {
-    "cloud": "there is one so far",
+    "cloud": "it chooses the model",
     "cluster.context": "which cluster is reached; the cluster tier covers it",
     "cluster.kubeconfig": "the same",
     "cluster.loader": "how images reach the nodes; `make images` reads it",
@@ -333,6 +357,13 @@ NOT_IN_MANIFESTS = {
     "exposure.internal.world": "the same",
     "exposure.external.anonymous": "the same",
     "exposure.external.world": "the same",
+    "exposure.ingress.anonymous": "the same",
+    "exposure.ingress.world": "the same",
+    "exposure.ingress.allow": "its controller enforces it, by the annotations given",
+    "exposure.ingress.internal": "the same",
+    "exposure.internal.certificate": "a cloud's: refused on dev",
+    "exposure.external.certificate": "the same",
+    "exposure.ingress.certificate": "the same",
 }
 
 
@@ -358,7 +389,7 @@ def test_no_row_holds_by_itself(row: Row) -> None:
 
 
 def test_no_setting_is_left_out_of_the_table() -> None:
-    paths = set(_paths(Stack, ""))
+    paths = set(_paths(DevStack, ""))
     assert paths - NOT_IN_MANIFESTS.keys() == {row.path for row in ROWS}
     assert NOT_IN_MANIFESTS.keys() <= paths
 

@@ -13,7 +13,7 @@ import venv
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from components.tracking.client import THROUGH_THE_SERVER
+from components.contracts import THROUGH_THE_SERVER
 from tools.common import ROOT, Failure, cache_dir, run, step
 from tools.deployed import Deployed
 from tools.jobs.pod import RUN_LINE

@@ -6,13 +6,13 @@ Database and artifacts are left to the in-cluster half, and pods need no identit
 from __future__ import annotations
 
 from ...contracts import Foundation
-from ...settings import Stack
+from ...settings.dev import DevStack
 from .cluster import connect
 from .images import local_images
 from .local import refuse_stand_ins_state
 
 
-def build(settings: Stack) -> Foundation:
+def build(settings: DevStack) -> Foundation:
     """The foundation from ``make cluster images``.
 
     :raises SettingsError: when either is missing or out of date.

@@ -5,15 +5,15 @@ from __future__ import annotations
 import pulumi
 import pulumi_kubernetes as kubernetes
 
-from ...contracts import Cluster, LoadBalancerFlavor
-from ...settings import Stack
+from ...contracts import Cluster, IngressFlavor, LoadBalancerFlavor
+from ...settings.dev import DevStack
 from ...settings.errors import Problem, SettingsError
 from .local import read
 
 KEY = "mlflow:cluster.context"
 
 
-def connect(settings: Stack) -> Cluster:
+def connect(settings: DevStack) -> Cluster:
     """The cluster that ``make cluster`` found or made, through a kubeconfig of the project's own.
 
     :raises SettingsError: when there is none, or it is not the one the stack names.
@@ -35,11 +35,15 @@ def connect(settings: Stack) -> Cluster:
         cluster_identifier=found.get("identity"),
     )
     annotations = settings.cluster.internal_load_balancer
+    ingress = settings.exposure.ingress
     return Cluster(
         provider=provider,
         identity=found.get("identity"),
         storage_class=settings.cluster.storage_class,
         node_address=found.get("nodeAddress"),
         internal_load_balancer=LoadBalancerFlavor(annotations=annotations) if annotations else None,
+        ingress=IngressFlavor(class_name=ingress.class_name, annotations=ingress.annotations)
+        if ingress and ingress.class_name
+        else None,
         external_load_balancer=LoadBalancerFlavor() if settings.cluster.load_balancer else None,
     )

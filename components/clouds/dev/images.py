@@ -6,7 +6,7 @@ import pulumi
 
 from ...contracts import Images
 from ...image_context import OWN_IMAGES, context_hash
-from ...settings import Stack
+from ...settings.dev import DevStack
 from ...settings.errors import Problem, SettingsError
 from ...third_party import ON_THE_CLUSTER, THIRD_PARTY
 from .local import read
@@ -14,7 +14,7 @@ from .local import read
 KEY = "mlflow:images"
 
 
-def local_images(settings: Stack) -> Images:
+def local_images(settings: DevStack) -> Images:
     """Exactly the images that were built and loaded.
 
     :raises SettingsError: when one is missing or its files have changed since.
@@ -39,7 +39,7 @@ def local_images(settings: Stack) -> Images:
     )
 
 
-def _check(images: dict[str, dict], settings: Stack) -> None:
+def _check(images: dict[str, dict], settings: DevStack) -> None:
     ready = {"tracking-server": settings.images.server, "job": settings.images.job}
     problems = []
     for name in OWN_IMAGES:

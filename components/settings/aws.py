@@ -1,0 +1,91 @@
+"""A stack on Amazon Web Services."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from .base import Model
+from .cluster import ManagedCluster, NewCluster
+from .stack import Cloud, CloudCommon
+
+Arn = Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:[a-z0-9-]+:[a-z0-9-]*:[0-9]{0,12}:.+$")]
+"""An Amazon Resource Name."""
+
+
+class ComputeMode(StrEnum):
+    """Who looks after the nodes of a created EKS cluster."""
+
+    AUTO = "auto"
+    NODE_GROUPS = "node-groups"
+
+
+class Feature(StrEnum):
+    """What an existing EKS cluster has installed."""
+
+    AUTO_MODE = "auto-mode"
+    LOAD_BALANCER_CONTROLLER = "load-balancer-controller"
+    EBS_CSI = "ebs-csi"
+    POD_IDENTITY_AGENT = "pod-identity-agent"
+
+
+class NewAwsCluster(NewCluster):
+    """An EKS cluster that the stack makes, with its VPC."""
+
+    compute: ComputeMode = ComputeMode.AUTO
+    """auto (EKS Auto Mode: nodes come and go with the load; load balancing, block storage and Pod Identity
+    are built in) or node-groups (managed node groups of `nodes`, with the add-ons installed)."""
+    admins: list[Arn] = []
+    """IAM roles or users that administer the cluster, beside the one that creates it."""
+
+
+class AwsCluster(ManagedCluster):
+    """The EKS cluster: `existing`, or made by the stack."""
+
+    has: list[Feature] = []
+    """What the existing cluster has: auto-mode, load-balancer-controller, ebs-csi, pod-identity-agent."""
+    create: NewAwsCluster | None = None
+    """A new cluster. Default: one with every default, unless `existing` names one."""
+
+
+class IdentityMode(StrEnum):
+    """How pods become an IAM role."""
+
+    POD_IDENTITY = "pod-identity"
+    IRSA = "irsa"
+
+
+class Aws(Model):
+    """What only AWS has."""
+
+    identity: IdentityMode = IdentityMode.POD_IDENTITY
+    """pod-identity (EKS Pod Identity) or irsa (IAM roles for service accounts, through OIDC)."""
+    permission_boundary: Arn | None = None
+    """Policy that bounds every IAM role the stack makes."""
+
+
+class AwsStack(CloudCommon):
+    """A stack on AWS; `aws:region` says where."""
+
+    cloud: Literal[Cloud.AWS]
+    """Where the database, artifacts, registry and identity come from."""
+    cluster: AwsCluster = AwsCluster()
+    """The EKS cluster."""
+    aws: Aws = Aws()
+    """What only AWS has."""
+
+    @property
+    def new_cluster(self) -> NewAwsCluster | None:
+        """The cluster to make; None where an existing one is used."""
+        return None if self.cluster.existing else self.cluster.create or NewAwsCluster()
+
+    @property
+    def features(self) -> frozenset[Feature]:
+        """What the cluster has, existing or made."""
+        if self.new_cluster is None:
+            return frozenset(self.cluster.has)
+        if self.new_cluster.compute is ComputeMode.AUTO:
+            return frozenset({Feature.AUTO_MODE})
+        return frozenset(Feature) - {Feature.AUTO_MODE}

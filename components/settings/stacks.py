@@ -1,0 +1,34 @@
+"""The table of stack models, one per cloud."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+from .aws import AwsStack
+from .database import Place
+from .dev import DevStack
+from .stack import Cloud, place_of
+
+Stack: TypeAlias = DevStack | AwsStack
+"""A stack's settings. What all have can be read from any of them."""
+
+STACKS: Mapping[Cloud, type[Stack]] = {Cloud.DEV: DevStack, Cloud.AWS: AwsStack}
+
+
+def stack_model(values: Mapping[str, Any]) -> type[Stack]:
+    """The model for raw values; dev's where they name no cloud there is, which it then refuses."""
+    try:
+        return STACKS[Cloud(values.get("cloud"))]
+    except ValueError:
+        return DevStack
+
+
+def database_place(settings: Stack) -> Place:
+    """Who runs the database, with the default resolved."""
+    return place_of(settings.database, settings.cloud)
+
+
+def artifacts_place(settings: Stack) -> Place:
+    """Who runs the artifact store, with the default resolved."""
+    return place_of(settings.artifacts, settings.cloud)
