@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -36,11 +37,11 @@ k8s.apps.v1.Deployment(
 """
 
 
-def kill_when(root: Path, seen) -> None:
-    """Run `up` on a project and kill it, engine and plugins included, as soon as ``seen()``."""
+def kill_when(root: Path, seen: Callable[[], bool], verb: str = "up") -> None:
+    """Run a verb on a project and kill it, engine and plugins included, as soon as ``seen()``."""
     code = (
         "import sys, pathlib; from tools.common import cli; from tools.engine import verbs;"
-        "cli(lambda words: verbs.up('dev', pathlib.Path(words[0])) and 0)"
+        f"cli(lambda words: verbs.{verb}('dev', pathlib.Path(words[0])) and 0)"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", code, str(root)], cwd=ROOT, start_new_session=True,
@@ -64,7 +65,7 @@ def test_an_up_that_was_killed_while_it_waited_goes_on_with_what_it_had_made(
     pod = cluster.pod("sleep 3600", **probe)
     text = PROGRAM.format(facts=json.dumps(cluster.facts), namespace=cluster.namespace, pod=json.dumps(pod))
     (project.root / "__main__.py").write_text(text)
-    kill_when(project.root, lambda: cluster.get("deployment", "late"))
+    kill_when(project.root, lambda: cluster.get("deployment", "late") is not None)
     made = cluster.get("deployment", "late")
     assert made
 

@@ -14,16 +14,13 @@ from rich.markup import escape
 
 from tools.common import ROOT, Failure, console
 from tools.engine.data_guard import identity_of_cluster, refuse_moved_data
+from tools.engine.losses import loss_of, losses, titles
 from tools.engine.place import forget, place_of
-from tools.engine.progress import kind_of, name_of, watched
+from tools.engine.progress import watched
+from tools.engine.protection import check_lowering, guarded, is_protected, lower, to_lower
 from tools.engine.recovery import release_dead_lock, settle_pending
-from tools.engine.workspace import OpenedStack, Program, open_stack, state_of
+from tools.engine.workspace import OpenedStack, Program, open_stack, root_program, state_of
 from tools.settings import settings_of
-
-LOST_WITH_THE_STACK = {"PersistentVolumeClaim", "StatefulSet", "Secret", "PersistentVolume",
-                       "RandomPassword", "RandomBytes"}  # fmt: skip
-"""Kinds that hold data, or keys without which data elsewhere cannot be read; a cloud's stateful resources
-are protected ones."""
 
 
 def parse(argv: list[str], text: str) -> str:
@@ -98,10 +95,10 @@ def down(stack: str, root: Path = ROOT, program: Program | None = None) -> None:
     """
     opened, interrupted = _open(stack, root, program)
     resources: list[dict[str, Any]] = state_of(opened).get("resources") or []
-    protected = [each["urn"] for each in resources if each.get("protect")]
+    protected = [each["urn"] for each in resources if is_protected(each)]
     if protected:
         raise Failure(
-            f"stack {stack} holds {len(protected)} protected resources: {', '.join(_titles(protected))}",
+            f"stack {stack} holds {len(protected)} protected resources: {titles(protected)}",
             f"see what would be lost, then release them: make unprotect STACK={stack}",
         )
     if resources:
@@ -115,23 +112,35 @@ def down(stack: str, root: Path = ROOT, program: Program | None = None) -> None:
         console.print(f"  kept for the next up: the secrets that you set, in {overlay} ({', '.join(kept)})")
 
 
-def unprotect(stack: str, root: Path = ROOT) -> list[str]:
+def unprotect(stack: str, root: Path = ROOT, program: Program | None = None) -> list[str]:
     """Release every protected resource, after saying what that puts at risk.
 
     :returns: the URNs released.
+    :raises Failure: when settings that changed since would do more than that, or the answer is not the
+        stack's name.
     """
-    opened, _ = _open(stack, root, None)
+    opened, interrupted = _open(stack, root, program)
     resources: list[dict[str, Any]] = state_of(opened).get("resources") or []
-    protected = [each for each in resources if each.get("protect")]
+    protected = [each for each in resources if is_protected(each)]
     if not protected:
         console.print(f"  nothing in stack {stack} is protected")
         return []
+    of_clouds = to_lower(resources)
+    if of_clouds:
+        check_lowering(opened, of_clouds, program or root_program(root))
     text = f"These {len(protected)} resources of stack {stack} lose their protection"
-    confirm(stack, f"{text}: the next down deletes them.", [_loss(each) for each in protected])
+    confirm(stack, f"{text}: the next down deletes them.", [loss_of(each) for each in protected])
+    if of_clouds:
+        lower(opened, of_clouds, program or root_program(root), refresh=interrupted)
     state = state_of(opened)
     for each in state["resources"]:
         each.pop("protect", None)
     opened.import_stack(auto.Deployment(version=3, deployment=state))
+    if still := [each["urn"] for each in state["resources"] if guarded(each)]:
+        raise Failure(
+            f"still guarded by the cloud itself, whatever mlflow:protect says: {titles(still)}",
+            "lower it there by hand, then: make refresh and make down",
+        )
     console.print("[green]✓[/] released; `make up` protects them again")
     return [each["urn"] for each in protected]
 
@@ -153,24 +162,6 @@ def confirm(stack: str, text: str, lost: Iterable[str]) -> None:
     if given != stack:
         said = f"{given!r} is not the stack's name" if given else "the stack's name was not given"
         raise Failure(f"nothing was changed: {said}", f"for scripts: FORCE={stack}")
-
-
-def losses(resources: list[dict[str, Any]]) -> list[str]:
-    """One line for each resource whose data goes with it."""
-    return [_loss(each) for each in resources if kind_of(each["urn"]) in LOST_WITH_THE_STACK]
-
-
-def _loss(resource: dict[str, Any]) -> str:
-    spec = (resource.get("inputs") or {}).get("spec") or {}
-    claims = [spec, *(claim.get("spec") or {} for claim in spec.get("volumeClaimTemplates") or [])]
-    sizes = [((claim.get("resources") or {}).get("requests") or {}).get("storage") for claim in claims]
-    size = ", ".join(str(each) for each in sizes if each)
-    where = f" ({resource['id']})" if resource.get("id", "none") != "none" else ""
-    return f"{kind_of(resource['urn'])} {name_of(resource['urn'])}{where}" + (f", {size}" if size else "")
-
-
-def _titles(urns: list[str]) -> list[str]:
-    return [f"{kind_of(urn)} {name_of(urn)}" for urn in urns]
 
 
 def _tell_place(stack: auto.Stack) -> None:

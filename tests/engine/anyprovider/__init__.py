@@ -5,6 +5,7 @@ One table per package in ``tables/<package>.csv``, a source for each line. Colum
 - ``type``: a resource type token, or a function's token.
 - ``property``: an input or output property, its parts joined by dots; a line covers what lies below it.
 - ``rules``: words from ``RULES``.
+  ``guards``: while the property is true the resource cannot be deleted.
 - ``value``: what a ``computed`` property, a ``default`` or a function's result holds; ``{name}`` is the
   resource's name, ``{id}`` a stable made-up identifier. JSON where it is neither a text nor a template.
 - ``source``: where the rule is documented.

@@ -19,7 +19,7 @@ from tools.engine.standins.plugin import UNKNOWN, Plugin, ProviderError, decode,
 
 Diff = provider_pb2.PropertyDiff
 DELAY = "ANYPROVIDER_DELAY"
-"""Environment variable: seconds that each creation takes, for tests that interrupt one."""
+"""Environment variable: seconds that each creation and update takes, for tests that interrupt one."""
 
 
 class AnyProvider(Plugin):
@@ -91,6 +91,7 @@ class AnyProvider(Plugin):
     def Update(self, request, context):  # noqa: N802
         def update() -> provider_pb2.UpdateResponse:
             identifier = "" if request.preview else request.id
+            time.sleep(0 if request.preview else float(os.environ.get(DELAY, "0")))
             return provider_pb2.UpdateResponse(
                 properties=encode(self._outputs(request, request.news, identifier))
             )
@@ -100,8 +101,15 @@ class AnyProvider(Plugin):
     def Read(self, request, context):  # noqa: N802, ARG002
         return provider_pb2.ReadResponse(id=request.id, properties=request.properties, inputs=request.inputs)
 
-    def Delete(self, request, context):  # noqa: N802, ARG002
-        return empty_pb2.Empty()
+    def Delete(self, request, context):  # noqa: N802
+        def delete() -> empty_pb2.Empty:
+            held = decode(request.properties)
+            for line in self._lines(request.urn):
+                if "guards" in line.rules and held.get(line.property):
+                    raise ProviderError(f"cannot be deleted while {line.property} is true")
+            return empty_pb2.Empty()
+
+        return self.guarded(context, delete)
 
     def Invoke(self, request, context):  # noqa: N802
         def invoke() -> provider_pb2.InvokeResponse:

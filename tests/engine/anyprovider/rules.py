@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-RULES = {"required", "computed", "replaced", "in-place", "default", "autonamed", "result"}
+RULES = {"required", "computed", "replaced", "in-place", "default", "autonamed", "result", "guards"}
 TABLES = Path(__file__).parent / "tables"
 
 
