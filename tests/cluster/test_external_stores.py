@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ class Outside:
     settings: dict[str, Any]
     store: ObjectStore
     query: Callable[[str], str]
+    log: Path
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +56,7 @@ def stores(outside: Stack, stage: Stage, tmp_path_factory: pytest.TempPathFactor
         for key, value in (("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE"), ("AWS_SECRET_ACCESS_KEY", SECRET_KEY)):
             words = ["--group", "store", "--name", "s3", "--key", key]
             outside.clone.verb("secret", outside.name, *words, stdin=value)
-        yield Outside(outside, settings, store, query)
+        yield Outside(outside, settings, store, query, folder / "moto.log")
         stage.clear()  # before its stores go
 
 
@@ -74,6 +76,54 @@ def test_runs_go_to_the_database_and_artifacts_to_the_store_and_come_back(elsewh
     assert any(key.startswith("tracking/") and key.endswith("data/deep/er/blob.bin") for key in keys), keys
     assert stack.objects("statefulsets") == []
     assert stack.objects("persistentvolumeclaims") == []
+
+
+SIGNED = """
+import os, sys
+open("/tmp/ca.pem", "w").write(sys.argv[1])
+small = str(6 * 2**20)
+os.environ |= {
+    "MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD": sys.argv[2],
+    "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD": sys.argv[2],
+    "MLFLOW_MULTIPART_UPLOAD_MINIMUM_FILE_SIZE": small, "MLFLOW_MULTIPART_DOWNLOAD_MINIMUM_FILE_SIZE": small,
+    "MLFLOW_MULTIPART_UPLOAD_CHUNK_SIZE": small, "MLFLOW_MULTIPART_DOWNLOAD_CHUNK_SIZE": small,
+    "REQUESTS_CA_BUNDLE": "/tmp/ca.pem",
+}
+import hashlib, json, mlflow
+data = os.urandom(20 * 2**20)
+open("/tmp/large.bin", "wb").write(data)
+mlflow.set_experiment("transfers")
+with mlflow.start_run() as run:
+    mlflow.log_artifact("/tmp/large.bin")
+where = {"run_id": run.info.run_id, "artifact_path": "large.bin", "dst_path": "/tmp/back"}
+back = mlflow.artifacts.download_artifacts(**where)
+same = hashlib.sha256(open(back, "rb").read()).digest() == hashlib.sha256(data).digest()
+print(json.dumps({"run": run.info.run_id, "same": same}))
+"""
+
+
+def _signed_requests(log: str, run: str) -> list[str]:
+    """Method and path of the requests for a run's file that a client made with a signed address."""
+    lines = [line for line in log.splitlines() if run in line and "X-Amz-Signature=" in line]
+    # The log colours a partial answer (206), so that its request does not stand right behind the quote.
+    return [found[0] for line in lines if (found := re.search(r"(GET|PUT) /[^&]+", line))]
+
+
+@pytest.mark.parametrize("signed", ["true", "false"])
+def test_large_files_bypass_the_server_by_signed_addresses_only_where_clients_are_told_so(
+    elsewhere: Outside, signed: str
+) -> None:
+    authority = elsewhere.store.authority.certificate
+    told = elsewhere.stack.python(SIGNED, authority, signed)
+    assert told["same"]
+    requests = _signed_requests(elsewhere.log.read_text(), told["run"])
+    parts = [line for line in requests if line.startswith("PUT ") and "partNumber=" in line]
+    fetched = [line for line in requests if line.startswith("GET ")]
+    if signed == "true":
+        assert len(parts) == 4, requests  # 20 MiB in parts of 6
+        assert fetched, requests
+    else:
+        assert requests == []
 
 
 def test_every_session_with_the_database_is_encrypted(elsewhere: Outside) -> None:
