@@ -225,7 +225,8 @@ class Foundation:
 
     :param database: None where the in-cluster half runs or addresses the database itself.
     :param artifacts: None where the in-cluster half keeps the volume or addresses the store itself.
-    :param exports: what a person needs to find in the cloud: names of cluster, database and bucket.
+    :param exports: what a person needs to find in the cloud: names of cluster, database and bucket; and
+        ``kubeconfig`` (``kubeconfig.py``), by which the verbs reach the cluster.
     :param data_places: where the cloud keeps data, beyond what the settings say (``data_places.py``).
     """
 

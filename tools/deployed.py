@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tools.common import ROOT, Failure, run
+from tools.access import kubectl_of_stack, make
+from tools.common import Failure, run
 
 CALL_LIMIT = 60
 """Seconds for one kubectl call that does not wait for anything."""
@@ -19,7 +20,7 @@ class Deployed:
     """What the verbs that look at a running stack need.
 
     :ivar outputs: the stack's exports in plain text, secrets included: never print them as a whole.
-    :ivar kubectl_command: kubectl with the project's own kubeconfig and the stack's context.
+    :ivar kubectl_command: kubectl with a kubeconfig of the project's own and the stack's context.
     """
 
     stack: str
@@ -84,27 +85,5 @@ def find(stack: str) -> Deployed:
 
     outputs = {name: output.value for name, output in open_stack(stack).outputs().items()}
     if "namespace" not in outputs:
-        raise Failure(f"stack {stack} is not up", _make("up", stack))
-    return Deployed(stack, outputs, kubectl_command(stack))
-
-
-def kubectl_command(stack: str) -> tuple[str, ...]:
-    """kubectl for the cluster that ``make cluster`` found or made.
-
-    :raises Failure: when there is none.
-    """
-    path = ROOT / ".local" / "cluster.json"
-    if not path.exists():
-        raise Failure("there is no cluster", _make("up", stack))
-    cluster = json.loads(path.read_text())
-    return (
-        cluster.get("kubectl") or "kubectl",
-        "--kubeconfig",
-        cluster["kubeconfig"],
-        "--context",
-        cluster["context"],
-    )
-
-
-def _make(verb: str, stack: str) -> str:
-    return f"make {verb}" + ("" if stack == "dev" else f" STACK={stack}")
+        raise Failure(f"stack {stack} is not up", make("up", stack))
+    return Deployed(stack, outputs, kubectl_of_stack(stack, outputs))

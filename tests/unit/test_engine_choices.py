@@ -212,3 +212,27 @@ def test_only_stacks_that_stand_ins_made_are_marked_for_runs_by_a_plain_cli(home
     assert json.loads(there.mark.read_text()) == sorted(STAND_INS)
     workspace.check_makers(there, {}, Providers(home, frozenset()))
     assert not there.mark.exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "backend", "refused"),
+    [
+        ("mlflow:cloud: aws", "file:///home/me/.local/state", True),
+        ("mlflow:cloud: aws, mlflow:localState: false", "file://~", True),
+        ("mlflow:cloud: aws, mlflow:localState: true", "file://~", False),
+        ("mlflow:cloud: aws", "s3://states?region=eu-west-1", False),
+        ("mlflow:cloud: dev", "file://~", False),
+    ],
+)
+def test_a_cloud_stacks_state_stays_off_this_machine_unless_the_stack_says_so(
+    home: Path, settings: str, backend: str, refused: bool
+):
+    there = place(home)
+    there.tracked.write_text(f"config: {{{settings}}}\n")
+    if not refused:
+        workspace.refuse_local_state(there, {"PULUMI_BACKEND_URL": backend})
+        return
+    with pytest.raises(Failure, match="on this machine only") as caught:
+        workspace.refuse_local_state(there, {"PULUMI_BACKEND_URL": backend})
+    assert "make backend STACK=dev" in caught.value.hint
+    assert "mlflow:localState: true in Pulumi.dev.yaml" in caught.value.hint

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from components.data_places import data_places, moved
-from components.settings import Stack
+from components.settings import Cloud, Stack
 from tools.common import Failure, console
 
 
@@ -34,8 +34,10 @@ def refuse_moved_data(stack: str, settings: Stack, state: dict[str, Any], cluste
     )
 
 
-def identity_of_cluster(root: Path) -> str | None:
-    """What ``make cluster`` noted of the cluster that is there now."""
+def identity_of_cluster(root: Path, cloud: Cloud) -> str | None:
+    """What ``make cluster`` noted of the cluster that is there now; a cloud tells its clusters by name."""
+    if cloud is not Cloud.DEV:
+        return None
     note = root / ".local" / "cluster.json"
     return json.loads(note.read_text()).get("identity") if note.exists() else None
 

@@ -51,7 +51,8 @@ def up(stack: str, root: Path = ROOT, program: Program | None = None) -> auto.Up
     """Bring the stack to what its settings say."""
     opened, interrupted = _open(stack, root, program)
     if program is None:
-        refuse_moved_data(stack, settings_of(stack, root), opened.state, identity_of_cluster(root))
+        settings = settings_of(stack, root)
+        refuse_moved_data(stack, settings, opened.state, identity_of_cluster(root, settings.cloud))
     _tell_place(opened)
     if any(each.get("protect") for each in opened.state.get("resources") or []):
         # The engine stops at a protected resource only when it gets there, in the middle of the run; a

@@ -8,7 +8,7 @@ import os
 import runpy
 import secrets
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,7 +20,7 @@ from semver import VersionInfo
 from tools.common import ROOT, Failure, run
 from tools.engine.advice import failure_of
 from tools.engine.cli import find_cli, is_users_own, known_version
-from tools.engine.place import Place, keep_additions, load, place_of, prepare
+from tools.engine.place import Place, keep_additions, load, merge, place_of, prepare
 from tools.engine.plugins import CHOICE, STAND_INS, Providers, choose_providers, users_home
 from tools.engine.standins import MARK, MARK_KEY
 
@@ -67,6 +67,23 @@ def _backend(place: Place) -> dict[str, str]:
 
 def _own_backend(place: Place) -> str:
     return f"file://{place.local / 'state'}"
+
+
+def refuse_local_state(place: Place, env: Mapping[str, str]) -> None:
+    """A cloud stack whose state lies on one machine is lost with it, and others cannot work on it.
+
+    :raises Failure: unless the stack says ``mlflow:localState: true``.
+    """
+    backend = env.get("PULUMI_BACKEND_URL") or place.project()["backend"]["url"]
+    key = f"{place.project()['name']}:localState"
+    wanted = merge(load(place.tracked), load(place.overlay)).get("config", {}).get(key)
+    if place.cloud() == "dev" or not backend.startswith("file://") or str(wanted).lower() == "true":
+        return
+    raise Failure(
+        f"the state of stack {place.stack} would lie on this machine only ({backend})",
+        f"make a shared backend: make backend STACK={place.stack}, or log in to one (pulumi login); or say "
+        f"{key}: true in {place.tracked.name}",
+    )
 
 
 def _passphrase(place: Place, backend: str) -> dict[str, str]:
@@ -124,17 +141,20 @@ def open_stack(stack: str, root: Path = ROOT, program: Program | None = None) ->
 
     :param root: the folder of ``Pulumi.yaml``, ``Pulumi.<stack>.yaml`` and ``__main__.py``.
     :param program: an inline program instead of the root's ``__main__.py``.
-    :raises Failure: no settings, no engine, no plugins, or a state that other plugins made.
+    :raises Failure: no settings, no engine, no plugins, a cloud's state on this machine, or a state that
+        other plugins made.
     """
     place = place_of(stack, root)
     place.local.mkdir(mode=0o700, exist_ok=True)
     cli = find_cli()
     providers = choose_providers(cli, stack, place.cloud(), place.local)
+    env = environment(place, providers)
+    refuse_local_state(place, env)
     prepare(place)
     workspace = auto.LocalWorkspace(
         work_dir=str(place.work),
         program=program or root_program(root),
-        env_vars=environment(place, providers),
+        env_vars=env,
         secrets_provider=load(place.tracked).get("secretsprovider"),
         pulumi_command=_command(cli),
     )
