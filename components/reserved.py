@@ -50,3 +50,39 @@ RESERVED: dict[str, str] = {
 def instead_of(name: str) -> str | None:
     """What to do instead of setting ``name``; None where it is free."""
     return RESERVED.get(name)
+
+
+RESERVED_IN_JOBS: dict[str, str] = {
+    "MLFLOW_TRACKING_URI": RESERVED["MLFLOW_TRACKING_URI"],
+    "MLFLOW_DISABLE_TELEMETRY": RESERVED["MLFLOW_DISABLE_TELEMETRY"],
+    "DO_NOT_TRACK": RESERVED["DO_NOT_TRACK"],
+    "MLFLOW_LOGGING_LEVEL": RESERVED["MLFLOW_LOGGING_LEVEL"],
+    "LAUNCHER_LOG_LEVEL": RESERVED["LAUNCHER_LOG_LEVEL"],
+    "HOME": RESERVED["HOME"],
+    "TMPDIR": "the root file system is read-only; size it with tmpSize",
+    "PYTHONDONTWRITEBYTECODE": RESERVED["PYTHONDONTWRITEBYTECODE"],
+    "MLFLOW_TRACKING_USERNAME": "jobs sign in as a user of their own",
+    "MLFLOW_TRACKING_PASSWORD": "jobs sign in as a user of their own",
+    "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD": "use mlflow:artifacts.transfer",
+    "MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD": "use mlflow:artifacts.transfer",
+    "MLFLOW_RUN_ID": "each attempt opens a run of its own",
+    "MLFLOW_EXPERIMENT_ID": "use experiment",
+    "MLFLOW_EXPERIMENT_NAME": "use experiment",
+    "WORKSPACE": "use workspace",
+    "JOB_NAME": "it is the template's",
+    "JOB_RUN": "it is the Job's",
+    "JOB_UID": "it is the Job's",
+    "JOB_IMAGE": "use image",
+    "JOB_TRIGGER": "it says what started the Job",
+    "PATH": "name programs by their whole path",
+    "VIRTUAL_ENV": "use requirements",
+    "GIT_CONFIG_COUNT": "the program sets it",
+    "GIT_CONFIG_KEY_0": "the program sets it",
+    "GIT_CONFIG_VALUE_0": "the program sets it",
+}
+"""The same for jobs and services; what only the server reads is free there."""
+
+
+def instead_of_in_jobs(name: str) -> str | None:
+    """What to do instead of setting ``name`` on a job; None where it is free."""
+    return RESERVED_IN_JOBS.get(name)

@@ -16,6 +16,7 @@ import yaml
 from pulumi.runtime import config as runtime_config
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from . import job_rules  # noqa: F401 - registers its rules
 from .base import Secret
 from .errors import Problem, SettingsError
 from .rules import broken_rules

@@ -154,7 +154,7 @@ def artifact_credentials(artifacts: Artifacts, secrets: Groups) -> Iterator[Prob
     if group is None:
         return
     if group not in secrets:
-        yield _no_group("mlflow:artifacts.credentials", group, secrets)
+        yield no_group("mlflow:artifacts.credentials", group, secrets)
         return
     if artifacts.scheme is None:
         return
@@ -172,7 +172,7 @@ def artifact_credentials(artifacts: Artifacts, secrets: Groups) -> Iterator[Prob
 def server_secrets(server: Server, secrets: Groups) -> Iterator[Problem]:
     for index, group in enumerate(server.secrets):
         if group not in secrets:
-            yield _no_group(f"mlflow:server.secrets[{index}]", group, secrets)
+            yield no_group(f"mlflow:server.secrets[{index}]", group, secrets)
 
 
 @rule
@@ -324,7 +324,8 @@ def image_references(images: Images) -> Iterator[Problem]:
             yield Problem(f"mlflow:images.{name}", "needs a fixed tag or a digest; latest is refused")
 
 
-def _no_group(key: str, group: str, secrets: Groups) -> Problem:
+def no_group(key: str, group: str, secrets: Groups) -> Problem:
+    """A secret group that is named and not there."""
     have = ", ".join(sorted(secrets)) or "none yet"
     return Problem(
         key, f"there is no secret group {group} (have: {have}); `make secret GROUP={group} NAME=… KEY=…`"

@@ -82,9 +82,9 @@ def settings_page() -> str:
 def _sections(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, type[BaseModel]]]:
     yield prefix, model
     for name, field in model.model_fields.items():
-        inner = _model_in(field.annotation)
+        inner, step = _model_in(field.annotation)
         if inner is not None:
-            yield from _sections(inner, f"{prefix}{field.alias or name}.")
+            yield from _sections(inner, f"{prefix}{field.alias or name}{step}.")
 
 
 def _row(prefix: str, name: str, field: FieldInfo) -> str:
@@ -125,6 +125,11 @@ def _type(kind: Any) -> str:
     )
 
 
-def _model_in(kind: Any) -> type[BaseModel] | None:
+def _model_in(kind: Any) -> tuple[type[BaseModel] | None, str]:
+    """The section that a value of this type is or holds, and what its keys put between the two."""
     kind = without_none(kind)
-    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+    if get_origin(kind) is dict:
+        return _model_in(get_args(kind)[1])[0], ".<name>"
+    if get_origin(kind) is list:
+        return _model_in(get_args(kind)[0])[0], "[]"
+    return (kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None), ""

@@ -9,6 +9,7 @@ from .base import DnsLabel, EnvironmentName, Model, Secret
 from .cluster import Images
 from .database import Database, ManagedDatabase, Place
 from .exposure import Exposure
+from .jobs import Jobs
 from .server import Auth, LogLevels, Server
 
 Groups = dict[DnsLabel, dict[DnsLabel, dict[EnvironmentName, Secret]]]
@@ -40,6 +41,8 @@ class Common(Model):
     """Log levels."""
     secrets: Groups = {}
     """Secret groups: group, Secret, key. Written by `make secret GROUP= NAME= KEY=`."""
+    jobs: Jobs = {}
+    """Job templates by name; `make run JOB=name` starts one."""
 
     def protected(self, stack: str) -> bool:
         """Whether what holds data is guarded against deletion in the stack of this name."""
