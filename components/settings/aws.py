@@ -11,7 +11,7 @@ from .base import Model
 from .cluster import ManagedCluster, NewCluster
 from .stack import Cloud, CloudCommon
 
-Arn = Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:[a-z0-9-]+:[a-z0-9-]*:[0-9]{0,12}:.+$")]
+Arn = Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:[a-z0-9-]+:[a-z0-9-]*:([0-9]{12}|aws)?:.+$")]
 """An Amazon Resource Name."""
 
 

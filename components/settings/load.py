@@ -16,7 +16,7 @@ import yaml
 from pulumi.runtime import config as runtime_config
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from . import job_rules  # noqa: F401 - registers its rules
+from . import aws_rules, aws_store_rules, cloud_rules, cloud_store_rules, exposure_rules, job_rules  # noqa: F401
 from .base import Secret
 from .errors import Problem, SettingsError
 from .rules import broken_rules
@@ -35,7 +35,10 @@ def load() -> Stack:
     """
     values, secret_keys = configured(NAMESPACE)
     stack = pulumi.get_stack()
-    return parse(values, secret_keys=secret_keys, stack=stack, file=ROOT / f"Pulumi.{stack}.yaml")
+    region = pulumi.Config("aws").get("region") or ""
+    return parse(
+        values, secret_keys=secret_keys, stack=stack, file=ROOT / f"Pulumi.{stack}.yaml", region=region
+    )
 
 
 def configured(namespace: str) -> tuple[dict[str, Any], set[str]]:
@@ -66,12 +69,14 @@ def parse(
     secret_keys: Set[str] = frozenset(),
     stack: str = "",
     file: Path | None = None,
+    region: str | None = None,
 ) -> Stack:
     """Check raw values.
 
     :param values: top-level key → plain JSON value.
     :param secret_keys: top-level keys that hold a secret somewhere.
     :param file: the stack file; decrypted values no longer tell which of them were encrypted in it.
+    :param region: the cloud's region, "" where the stack names none; None where it is of no matter.
     :raises SettingsError: with every mistake in it.
     """
     model = stack_model(values)
@@ -81,7 +86,8 @@ def parse(
         settings = model.model_validate(dict(values))
     except ValidationError as error:
         problems += [_problem(model, detail, secret_keys) for detail in error.errors(include_url=False)]
-    problems += broken_rules(_sound_sections(model, values) if settings is None else dict(settings))
+    sections = _sound_sections(model, values) if settings is None else dict(settings)
+    problems += broken_rules(sections if region is None else {**sections, "region": region})
     if problems or settings is None:
         raise SettingsError(list(dict.fromkeys(problems)), stack=stack)
     return settings

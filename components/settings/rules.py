@@ -47,6 +47,15 @@ def _fits(section: object, kind: Any) -> bool:
 
 
 @rule
+def own_namespace(namespace: str) -> Iterator[Problem]:
+    if namespace == "default" or namespace.startswith("kube-"):
+        yield Problem(
+            "mlflow:namespace",
+            f"{namespace} is Kubernetes' own, and `make down` would delete it; choose another",
+        )
+
+
+@rule
 def database_url(database: Database, cloud: Cloud) -> Iterator[Problem]:
     place = place_of(database, cloud)
     if place is Place.EXTERNAL and database.url is None:

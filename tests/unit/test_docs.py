@@ -114,12 +114,12 @@ def test_every_example_of_settings_is_accepted(page: Path) -> None:
     for text in blocks(page, "yaml"):
         assert text.startswith("config:"), f"not the settings of a stack:\n{text}"
         values, secret_keys = {}, set()
-        for key, value in yaml.safe_load(text)["config"].items():
-            name = key.removeprefix("mlflow:")
-            values[name] = opened(value)
-            if values[name] != value:
+        config = yaml.safe_load(text)["config"]
+        for name in (key.removeprefix("mlflow:") for key in config if key.startswith("mlflow:")):
+            values[name] = opened(config[f"mlflow:{name}"])
+            if values[name] != config[f"mlflow:{name}"]:
                 secret_keys.add(name)
-        parse(values, secret_keys=secret_keys)
+        parse(values, secret_keys=secret_keys, region=config.get("aws:region", ""))
 
 
 def opened(value: Any) -> Any:

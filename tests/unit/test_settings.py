@@ -169,6 +169,16 @@ BAD: list[tuple[str, dict[str, Any], str, str]] = [
         "mlflow:auth.adminUsername",
         "jobs",
     ),
+    ("Kubernetes' own namespace", {"namespace": "default"}, "mlflow:namespace", "choose another"),
+    (
+        "an ingress whose controller does not know the ranges",
+        {
+            "auth": {"mode": "basic"},
+            "exposure": {"ingress": {"host": "x.example", "className": "nginx", "allow": ["203.0.113.0/24"]}},
+        },
+        "mlflow:exposure.ingress.allow",
+        "mlflow:exposure.ingress.annotations",
+    ),
     ("a bad namespace", {"namespace": "My_NS"}, "mlflow:namespace", "My_NS"),
     ("a namespace too long", {"namespace": "a" * 64}, "mlflow:namespace", "63"),
     (

@@ -1,0 +1,73 @@
+"""What entrances must not say together, on every stack; see ``rules.py`` for how a rule works."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from .errors import Problem
+from .exposure import Exposure, Ingress
+from .rules import rule
+
+INGRESS = "mlflow:exposure.ingress"
+
+
+@rule
+def ranges_of_another_controller(exposure: Exposure) -> Iterator[Problem]:
+    """Kubernetes has no field for an Ingress's source ranges: each controller has an annotation of its own.
+
+    Ranges that nothing enforces would be a promise in the stack file that nobody keeps.
+    """
+    ingress = exposure.ingress
+    if ingress is None or not ingress.class_name or not ingress.allow:
+        return
+    if not ingress.open_to_world and not _annotated(ingress):
+        yield Problem(
+            f"{INGRESS}.allow",
+            f"is not enforced by itself for controller {ingress.class_name}; give the same ranges in its own "
+            f"annotation, in {INGRESS}.annotations (ingress-nginx: "
+            "nginx.ingress.kubernetes.io/whitelist-source-range)",
+        )
+
+
+def _annotated(ingress: Ingress) -> bool:
+    """Whether one annotation lists exactly the ranges of ``allow``."""
+    return any(
+        {part for part in re.split(r"[,\s]+", value) if part} == set(ingress.allow)
+        for value in ingress.annotations.values()
+    )
+
+
+@rule
+def private_ingress_of_another_controller(exposure: Exposure) -> Iterator[Problem]:
+    ingress = exposure.ingress
+    if ingress and ingress.class_name and ingress.internal:
+        yield Problem(
+            f"{INGRESS}.internal",
+            f"only fits the cloud's own class; whether controller {ingress.class_name} is private is its own "
+            f"matter. Remove it, and list who may connect in {INGRESS}.allow",
+        )
+
+
+@rule
+def certificate_of_another_controller(exposure: Exposure) -> Iterator[Problem]:
+    ingress = exposure.ingress
+    if ingress and ingress.class_name and ingress.certificate:
+        yield Problem(
+            f"{INGRESS}.certificate",
+            f"only fits the cloud's own class; give controller {ingress.class_name} its certificate in "
+            f"{INGRESS}.annotations, or in the controller itself",
+        )
+
+
+@rule
+def private_entrances_are_not_the_world(exposure: Exposure) -> Iterator[Problem]:
+    inside = {"internal": exposure.internal}
+    if exposure.ingress and exposure.ingress.internal:
+        inside["ingress"] = exposure.ingress
+    for kind, entrance in inside.items():
+        if entrance and entrance.open_to_world:
+            yield Problem(
+                f"mlflow:exposure.{kind}.allow",
+                "is the whole world, in a private network; leave it out for everybody there, or narrow it",
+            )
