@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pulumi
 import pytest
 
+from tests.engine.anyprovider.plugin import DRIFT, FAIL
 from tests.engine.anyprovider.rules import TABLES, Table, UnknownRuleError
 from tests.engine.conftest import Program, Project
 
@@ -56,6 +58,91 @@ def test_rules_decide_what_is_computed_changed_in_place_replaced_or_refused(proj
     assert "colour changed, and no line of demo.csv" in unlisted.text
 
 
+class Store(pulumi.CustomResource):
+    arn: pulumi.Output[str]
+    names: pulumi.Output[list[str]]
+
+    def __init__(self, name: str, opts: pulumi.ResourceOptions | None = None, **inputs: Any) -> None:
+        super().__init__("demo:index:Store", name, {"arn": None, "names": None, **inputs}, opts)
+
+
+def store(team: str = "a", *, force: bool = False, key: str = "hidden-value", kept: bool = True) -> Program:
+    """A store in an account whose provider tags everything, and a look-up of what it is."""
+
+    def program() -> None:
+        class Provider(pulumi.ProviderResource):
+            def __init__(self) -> None:
+                super().__init__("demo", "account", {"defaultTags": {"tags": {"team": team}}})
+
+        provider = Provider()
+        if not kept:
+            return
+        made = Store(
+            "s",
+            pulumi.ResourceOptions(provider=provider),
+            forceDestroy=force,
+            tags={"own": "1"},
+            key=pulumi.Output.secret(key),
+        )
+        found = pulumi.runtime.invoke_output(
+            "demo:index:getStore", {"wanted": made.arn}, pulumi.InvokeOptions(provider=provider)
+        )
+        pulumi.export("found", found.apply(lambda result: result["arn"]))
+        pulumi.export("names", made.names)
+
+    return program
+
+
+@pytest.mark.engine
+def test_identifiers_shapes_default_tags_and_look_ups_are_as_a_cloud_gives_them(project: Project, demo: None):
+    previewed = project.preview(store())
+    assert previewed.planned == [("create", "s")], previewed.text
+    first = project.up(store())
+    assert not first.failed, first.text
+    made = project.state()["s"]
+    assert made["id"] == "arn:demo:s"
+    assert made["outputs"]["policy"]["version"] == 1
+    assert first.outputs == {"found": "arn:arn:demo:s", "names": [made["inputs"]["policy"]["text"]]}
+    assert made["inputs"]["tagsAll"] == {"team": "a", "own": "1"}
+    assert project.up(store()).steps == []
+
+    retagged = project.up(store(team="b"))
+    assert retagged.steps == [("update", "s")], retagged.text
+    assert project.state()["s"]["inputs"]["tagsAll"] == {"team": "b", "own": "1"}
+    for path in (project.root / ".local/state").rglob("*.json*"):
+        assert "hidden-value" not in path.read_text(), path
+
+
+@pytest.mark.engine
+def test_what_holds_something_or_is_guarded_cannot_be_deleted(project: Project, demo: None):
+    assert not project.up(store()).failed
+    refused = project.destroy()
+    assert refused.failed
+    assert "not empty" in refused.text
+    assert "s" in project.state()
+    assert project.up(store(force=True)).steps == [("update", "s")]
+    assert not project.destroy().failed
+    assert project.state() == {}
+
+
+@pytest.mark.engine
+def test_failures_and_what_somebody_else_changed_can_be_planned(
+    project: Project, demo: None, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv(FAIL, "demo:index:Bucket")
+    failed = project.up(bucket(region="x", tags={"team": "a"}))
+    assert "the quota is used up" in failed.text
+    assert project.state() == {}
+    monkeypatch.delenv(FAIL)
+    assert not project.up(bucket(region="x", tags={"team": "a"})).failed
+
+    monkeypatch.setenv(DRIFT, json.dumps({"demo:index:Bucket": {"tags": {"team": "z"}}}))
+    project.refresh()
+    assert project.state()["b"]["inputs"]["tags"] == {"team": "z"}
+    monkeypatch.delenv(DRIFT)
+    assert project.up(bucket(region="x", tags={"team": "a"})).steps == [("update", "b")]
+
+
 @pytest.mark.unit
 @pytest.mark.parametrize("table", sorted(path.stem for path in TABLES.glob("*.csv")))
 def test_every_line_of_every_table_has_a_source_and_known_rules(table: str):
@@ -68,7 +155,7 @@ def test_every_line_of_every_table_has_a_source_and_known_rules(table: str):
     [("in-place", "", "no source"), ("in place", "s", "rules are"), ("in-place replaced", "s", "both")],
 )
 def test_a_table_with_a_careless_line_is_refused(rules: str, source: str, complaint: str):
-    line = {"type": "t", "property": "p", "rules": rules, "value": "", "source": source}
+    line = {"type": "t", "properties": "p", "rules": rules, "value": "", "source": source}
     with pytest.raises(ValueError, match=complaint):
         Table([line], "careless")
 

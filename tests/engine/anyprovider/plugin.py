@@ -3,23 +3,40 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import secrets
 import sys
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from google.protobuf import empty_pb2
 from pulumi.runtime.proto import provider_pb2
 
-from tests.engine.anyprovider.rules import Table, UnknownRuleError
+from tests.engine.anyprovider.rules import Line, Table, UnknownRuleError
 from tools.engine.standins import diff
 from tools.engine.standins.objects import clean, token_of
-from tools.engine.standins.plugin import UNKNOWN, Plugin, ProviderError, decode, encode, serve
+from tools.engine.standins.plugin import (
+    UNKNOWN,
+    Plugin,
+    Properties,
+    ProviderError,
+    decode,
+    encode,
+    has_unknown,
+    json_value,
+    serve,
+)
 
 Diff = provider_pb2.PropertyDiff
 DELAY = "ANYPROVIDER_DELAY"
-"""Environment variable: seconds that each creation and update takes, for tests that interrupt one."""
+"""Environment variable: seconds that each creation and update takes, for tests that interrupt one; for one
+type only as ``<type>=<seconds>``."""
+FAIL = "ANYPROVIDER_FAIL"
+"""Environment variable: a type whose creation fails, as when a quota is used up."""
+DRIFT = "ANYPROVIDER_DRIFT"
+"""Environment variable: ``{type: {property: value}}``, JSON: what somebody else changed."""
 
 
 class AnyProvider(Plugin):
@@ -28,39 +45,58 @@ class AnyProvider(Plugin):
     def __init__(self, table: Table) -> None:
         super().__init__()
         self.name, self.version, self.table = table.name, "", table
+        self.config: Properties = {}
+
+    def CheckConfig(self, request, context):  # noqa: N802, ARG002
+        return provider_pb2.CheckResponse(inputs=request.news)  # unmarked: it passes for the official plugin
+
+    def DiffConfig(self, request, context):  # noqa: N802
+        return self.guarded(context, lambda: self._diff(request))
+
+    def configure(self, config: Properties) -> None:
+        self.config = {key: json_value(value) for key, value in config.items()}
 
     def Check(self, request, context):  # noqa: N802
         return self.guarded(context, lambda: self._check(request))
 
     def _check(self, request: Any) -> provider_pb2.CheckResponse:
-        news, olds = decode(request.news), decode(request.olds)
+        lines, inputs = self._lines(request.urn), request.news
+        news, olds = decode(inputs), decode(request.olds)
         failures = []
-        for line in self._lines(request.urn):
-            if "required" in line.rules and line.property not in news:
-                failures.append(provider_pb2.CheckFailure(property=line.property, reason="required"))
-            if (
-                "computed" in line.rules
-                and line.property in news
-                and not line.rules & {"default", "in-place"}
-            ):
-                failures.append(
-                    provider_pb2.CheckFailure(property=line.property, reason="computed, not an input")
-                )
-            if "autonamed" in line.rules and line.property not in news:
+        for line in lines:
+            given = _get(news, line.property) is not None
+            if "required" in line.rules and not given:
+                failures.append((line.property, "required"))
+            if "computed" in line.rules and given and not line.rules & {"default", "in-place", "replaced"}:
+                failures.append((line.property, "computed, not an input"))
+            if "autonamed" in line.rules and not given:
                 name = request.urn.rsplit("::", 1)[1]
-                request.news[line.property] = olds.get(line.property) or f"{name}-{secrets.token_hex(4)[:7]}"
-        return provider_pb2.CheckResponse(inputs=request.news, failures=failures)
+                before = _get(olds, line.property)
+                _put(inputs, line.property, before or f"{name}-{secrets.token_hex(4)[:7]}")
+        for line in self._merged():
+            if any(each.property == line.value for each in lines):
+                pairs = _get(self.config, line.property) or {}
+                own = news.get("tags") or {}
+                inputs[line.value] = UNKNOWN if UNKNOWN in (pairs, own) else {**pairs, **own}
+        return provider_pb2.CheckResponse(
+            inputs=inputs,
+            failures=[provider_pb2.CheckFailure(property=key, reason=why) for key, why in failures],
+        )
+
+    def _merged(self) -> Iterator[Line]:
+        return (line for line in self.table.lines if "merged" in line.rules)
 
     def Diff(self, request, context):  # noqa: N802
         return self.guarded(context, lambda: self._diff(request))
 
     def _diff(self, request: Any) -> provider_pb2.DiffResponse:
-        found = diff.changes(clean(decode(request.old_inputs)), clean(decode(request.news)))
+        token = token_of(request.urn)
+        found = diff.changes(_compared(request.old_inputs), _compared(request.news))
         details, replaced = {}, []
         for path, change in found.items():
             text = diff.property_path(path)
             try:
-                replaces = self.table.change(token_of(request.urn), text) == "replaced"
+                replaces = self.table.change(token, text) == "replaced"
             except UnknownRuleError as error:
                 raise ProviderError(str(error)) from error
             details[text] = Diff(
@@ -78,27 +114,31 @@ class AnyProvider(Plugin):
     def Create(self, request, context):  # noqa: N802
         def create() -> provider_pb2.CreateResponse:
             if request.preview:
-                return provider_pb2.CreateResponse(
-                    properties=encode(self._outputs(request, request.properties, ""))
-                )
-            time.sleep(float(os.environ.get(DELAY, "0")))
-            identifier = hashlib.sha256((request.urn + secrets.token_hex(4)).encode()).hexdigest()[:12]
-            outputs = self._outputs(request, request.properties, identifier)
+                _, outputs = self._answer(request.urn, request.properties, "")
+                return provider_pb2.CreateResponse(properties=encode(outputs))
+            _take_time(request.urn)
+            if os.environ.get(FAIL) == token_of(request.urn):
+                raise ProviderError("LimitExceeded: the quota is used up")
+            made_up = hashlib.sha256((request.urn + secrets.token_hex(4)).encode()).hexdigest()[:12]
+            identifier, outputs = self._answer(request.urn, request.properties, made_up)
             return provider_pb2.CreateResponse(id=identifier, properties=encode(outputs))
 
         return self.guarded(context, create)
 
     def Update(self, request, context):  # noqa: N802
         def update() -> provider_pb2.UpdateResponse:
-            identifier = "" if request.preview else request.id
-            time.sleep(0 if request.preview else float(os.environ.get(DELAY, "0")))
-            return provider_pb2.UpdateResponse(
-                properties=encode(self._outputs(request, request.news, identifier))
-            )
+            if not request.preview:
+                _take_time(request.urn)
+            # What was computed once is known in previews too: the resource stays the one it is.
+            _, outputs = self._answer(request.urn, request.news, request.id)
+            return provider_pb2.UpdateResponse(properties=encode(outputs))
 
         return self.guarded(context, update)
 
     def Read(self, request, context):  # noqa: N802, ARG002
+        drifted = json.loads(os.environ.get(DRIFT, "{}")).get(token_of(request.urn), {})
+        for struct in (request.properties, request.inputs):
+            struct.update(drifted)
         return provider_pb2.ReadResponse(id=request.id, properties=request.properties, inputs=request.inputs)
 
     def Delete(self, request, context):  # noqa: N802
@@ -107,6 +147,8 @@ class AnyProvider(Plugin):
             for line in self._lines(request.urn):
                 if "guards" in line.rules and held.get(line.property):
                     raise ProviderError(f"cannot be deleted while {line.property} is true")
+                if "empties" in line.rules and not held.get(line.property):
+                    raise ProviderError(f"not empty: cannot be deleted while {line.property} is not true")
             return empty_pb2.Empty()
 
         return self.guarded(context, delete)
@@ -117,28 +159,71 @@ class AnyProvider(Plugin):
                 lines = self.table.of(request.tok)
             except UnknownRuleError as error:
                 raise ProviderError(str(error)) from error
-            arguments = {key: str(value) for key, value in decode(request.args).items()}
-            results = {line.property: line.filled(**arguments) for line in lines if "result" in line.rules}
+            arguments = decode(request.args)
+            results = {
+                line.property: UNKNOWN
+                if has_unknown(arguments)
+                else line.filled({**self.config, **arguments})
+                for line in lines
+                if "result" in line.rules
+            }
             keyword: Any = {"return": encode(results)}
             return provider_pb2.InvokeResponse(**keyword)
 
         return self.guarded(context, invoke)
 
-    def _lines(self, urn: str):
+    def _lines(self, urn: str) -> list[Line]:
         try:
             return self.table.of(token_of(urn))
         except UnknownRuleError as error:
             raise ProviderError(str(error)) from error
 
-    def _outputs(self, request: Any, properties: Any, identifier: str) -> dict[str, Any]:
-        """The inputs plus what the cloud adds; without an identifier (a preview) that is unknown."""
-        outputs = decode(properties)
-        name = request.urn.rsplit("::", 1)[1]
-        for line in self._lines(request.urn):
-            if line.rules & {"computed", "default"} and line.property not in outputs:
-                known = identifier or "default" in line.rules
-                outputs[line.property] = line.filled(name=name, id=identifier) if known else UNKNOWN
-        return outputs
+    def _answer(self, urn: str, inputs: Any, identifier: str) -> tuple[str, Properties]:
+        """Identifier and outputs: the inputs plus what the cloud adds.
+
+        :param identifier: used unless the table says what it is; empty in the preview of a creation, in
+            which what the cloud adds is unknown.
+        """
+        outputs = decode(inputs)
+        digest = hashlib.sha256(json.dumps(outputs, sort_keys=True).encode()).hexdigest()
+        known = {"name": urn.rsplit("::", 1)[1], "id": identifier, "hash": digest} | self.config
+        for line in self._lines(urn):
+            if not line.rules & {"computed", "default"} or _get(outputs, line.property) is not None:
+                continue
+            decided = identifier or "default" in line.rules
+            value = line.filled({**known, **outputs}) if decided else UNKNOWN
+            if line.property == "id":
+                identifier = known["id"] = value
+            else:
+                _put(outputs, line.property, value)
+        return identifier, outputs
+
+
+def _compared(struct: Any) -> Properties:
+    """Inputs as they are compared; nested values of a provider's configuration are JSON texts."""
+    return {key: json_value(value) for key, value in clean(decode(struct)).items()}
+
+
+def _get(properties: Any, path: str) -> Any:
+    for part in path.split("."):
+        properties = properties.get(part) if isinstance(properties, dict) else None
+    return properties
+
+
+def _put(properties: Any, path: str, value: Any) -> None:
+    """Set a nested value in a dictionary or, where nothing else may change, in the message itself."""
+    *parents, last = path.split(".")
+    for part in parents:
+        if part not in properties:
+            properties[part] = {}
+        properties = properties[part]
+    properties[last] = value
+
+
+def _take_time(urn: str) -> None:
+    token, _, seconds = os.environ.get(DELAY, "0").rpartition("=")
+    if token in ("", token_of(urn)):
+        time.sleep(float(seconds))
 
 
 if __name__ == "__main__":

@@ -4,13 +4,29 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-RULES = {"required", "computed", "replaced", "in-place", "default", "autonamed", "result", "guards"}
+from tools.engine.standins.plugin import UNKNOWN
+
+RULES = {
+    "required": "an input that must be given",
+    "computed": "what the cloud answers; no input, unless `in-place` or `replaced` stands with it",
+    "default": "what the cloud fills in when the input is not given",
+    "autonamed": "a name made up when it is not given",
+    "in-place": "a change updates the resource",
+    "replaced": "a change makes a new one",
+    "result": "what a function answers",
+    "guards": "while it is true the resource cannot be deleted",
+    "empties": "while it is not true the resource, which is taken to hold something, cannot be deleted",
+    "merged": "of a provider: its pairs are added to the property that `value` names",
+}
 TABLES = Path(__file__).parent / "tables"
+EVERY = "*"
+_PLACE = re.compile(r"\{([A-Za-z][A-Za-z0-9.]*)\}")
 
 
 class UnknownRuleError(Exception):
@@ -19,7 +35,7 @@ class UnknownRuleError(Exception):
 
 @dataclass(frozen=True)
 class Line:
-    """One rule of a table."""
+    """One rule of a table, about one property."""
 
     type: str
     property: str
@@ -30,15 +46,26 @@ class Line:
     def covers(self, path: str) -> bool:
         return path == self.property or path.startswith((self.property + ".", self.property + "["))
 
-    def filled(self, **names: str) -> Any:
-        """The line's value for one resource."""
-        text = self.value
-        for name, value in names.items():
-            text = text.replace(f"{{{name}}}", value)
+    def filled(self, known: Mapping[str, Any]) -> Any:
+        """The line's value for one resource; unknown while anything that it names is.
+
+        :param known: what its places stand for.
+        """
+        found = {name: _at(known, name) for name in _PLACE.findall(self.value)}
+        if any(value in (None, UNKNOWN) for value in found.values()):
+            return UNKNOWN
+        text = _PLACE.sub(lambda match: str(found[match[1]]), self.value)
         try:
             return json.loads(text)
         except ValueError:
             return text
+
+
+def _at(known: Mapping[str, Any], path: str) -> Any:
+    value: Any = known
+    for part in path.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
 
 
 class Table:
@@ -49,23 +76,24 @@ class Table:
 
     def __init__(self, lines: Iterable[dict[str, str]], name: str) -> None:
         self.name = name
-        self.lines = [self._line(number, line) for number, line in enumerate(lines, start=2)]
+        self.lines = [one for number, line in enumerate(lines, start=2) for one in self._read(number, line)]
 
     @classmethod
     def load(cls, package: str) -> Table:
         with (TABLES / f"{package}.csv").open(newline="") as file:
             return cls(csv.DictReader(file), package)
 
-    def _line(self, number: int, line: dict[str, str]) -> Line:
+    def _read(self, number: int, line: dict[str, str]) -> Iterable[Line]:
         rules = frozenset(line["rules"].split())
         where = f"{self.name}.csv, line {number}"
         if not line["source"]:
             raise ValueError(f"{where}: no source")
-        if not rules or rules - RULES:
+        if not rules or rules - set(RULES):
             raise ValueError(f"{where}: rules are {sorted(RULES)}, not {line['rules']!r}")
         if {"replaced", "in-place"} <= rules:
             raise ValueError(f"{where}: both replaced and in-place")
-        return Line(line["type"], line["property"], rules, line["value"], line["source"])
+        for name in line["properties"].split():
+            yield Line(line["type"], name, rules, line["value"], line["source"])
 
     def of(self, token: str) -> list[Line]:
         """The lines of a type.
@@ -77,7 +105,7 @@ class Table:
             raise UnknownRuleError(
                 f"no line of {self.name}.csv is about {token}: add its rules, with sources"
             )
-        return found
+        return found + [line for line in self.lines if line.type == EVERY]
 
     def change(self, token: str, path: str) -> str:
         """``replaced`` or ``in-place`` for a changed property; the most exact line decides.
@@ -91,5 +119,5 @@ class Table:
             raise UnknownRuleError(
                 f"{token}: {path} changed, and no line of {self.name}.csv says what that does: add one"
             )
-        exact = max(lines, key=lambda line: len(line.property))
+        exact = max(lines, key=lambda line: (len(line.property), line.type != EVERY))
         return "replaced" if "replaced" in exact.rules else "in-place"
