@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import re
 import typing
+from collections.abc import Callable
 from enum import Enum
 from typing import Any, Final, Protocol
 
@@ -26,6 +27,11 @@ _ASSIGNED_BY_SERVER: Final = {
     "kubernetes:core/v1:PersistentVolumeClaim": ("volumeName",),
 }
 """Fields of ``spec`` that the API server fills in when they are not given (Kubernetes API reference)."""
+
+_ADDED_BY_CLOUD: Final = {
+    "aws:eks/cluster:Cluster": {"vpcConfig": ("clusterSecurityGroupId", "vpcId")},
+}
+"""Fields that a cloud adds inside an object that the program gives (the SDK's output types)."""
 
 
 _ITEMS: Final = 3
@@ -56,7 +62,9 @@ class Preview:
     preview = True
 
     def created(self, token: str, name: str, urn: str, inputs: dict[str, Any]) -> tuple[str, dict[str, Any]]:  # noqa: ARG002
-        return "", server_fields(token, inputs, UNKNOWN) if token.startswith("kubernetes:") else {}
+        if token.startswith("kubernetes:"):
+            return "", server_fields(token, inputs, UNKNOWN)
+        return "", cloud_fields(token, inputs, lambda _: UNKNOWN)
 
     def looked_up(self, token: str, arguments: dict[str, Any]) -> dict[str, Any] | None:  # noqa: ARG002
         return None
@@ -76,6 +84,7 @@ class Mocked:
         }
         if token.startswith("kubernetes:"):
             outputs |= server_fields(token, inputs, f"{label}-{SENTINEL}")
+        outputs |= cloud_fields(token, inputs, lambda field: f"{SENTINEL}-{label}-{field}")
         return f"{SENTINEL}-{label}-id", outputs
 
     def looked_up(self, token: str, arguments: dict[str, Any]) -> dict[str, Any] | None:  # noqa: ARG002
@@ -97,6 +106,15 @@ def server_fields(token: str, inputs: dict[str, Any], value: Any) -> dict[str, A
         extra = {key: [value] if key.endswith("IPs") else value for key in assigned if key not in spec}
         filled["spec"] = {**spec, **extra}
     return filled
+
+
+def cloud_fields(token: str, inputs: dict[str, Any], value: Callable[[str], Any]) -> dict[str, Any]:
+    """The objects among the inputs to which the cloud adds fields, with those added."""
+    return {
+        key: {**{field: value(field) for field in fields}, **inputs[key]}
+        for key, fields in _ADDED_BY_CLOUD.get(token, {}).items()
+        if isinstance(inputs.get(key), dict)
+    }
 
 
 def made_up(kind: Any, text: str, depth: int = 0) -> Any:

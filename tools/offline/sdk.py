@@ -17,6 +17,13 @@ from pulumi.runtime import rpc
 BUILT_IN_INPUTS = {"pulumi:pulumi:StackReference": {"name": str}}
 """Types that the engine itself serves; they have no Args class."""
 
+CUSTOM_KINDS = {
+    "kubernetes:eks.amazonaws.com/v1:IngressClassParams",
+    "kubernetes:eks.amazonaws.com/v1:NodeClass",
+    "kubernetes:karpenter.sh/v1:NodePool",
+}
+"""Kinds that the controllers of a cloud's cluster define. What their ``spec`` may say, no SDK knows."""
+
 
 @functools.cache
 def resource_class(token: str) -> type | None:
@@ -37,6 +44,8 @@ def args_class(token: str) -> type | None:
 
     pulumi-kubernetes calls it ``<Class>InitArgs``, because ``<Class>Args`` is the nested form there.
     """
+    if token in CUSTOM_KINDS:
+        return sys.modules["pulumi_kubernetes.apiextensions.CustomResource"].CustomResourceArgs
     resource = resource_class(token)
     if resource is None:
         return None

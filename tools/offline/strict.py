@@ -7,7 +7,9 @@ check here returns lines a person can act on; an empty list means that nothing w
 from __future__ import annotations
 
 import base64
+import json
 import re
+import typing
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any, Final
@@ -55,7 +57,24 @@ def inputs_against_sdk(resource: Resource) -> list[str]:
     args = sdk.args_class(resource.type)
     if args is None:
         return ["no Args class in any imported SDK describes this type, so its inputs cannot be checked"]
-    return list(object_mismatches(resource.inputs, args, "inputs"))
+    inputs = resource.inputs
+    if resource.type.startswith("pulumi:providers:"):
+        inputs = {key: _provider_input(value, args, key) for key, value in inputs.items()}
+    return list(object_mismatches(inputs, args, "inputs"))
+
+
+def _provider_input(value: Any, args: type, key: str) -> Any:
+    """An input of a provider as the program gave it: what is not text travels as JSON."""
+    if isinstance(value, str) and not _takes_text(sdk.input_types(args).get(key)):
+        try:
+            return json.loads(value)
+        except ValueError:
+            return value
+    return value
+
+
+def _takes_text(kind: Any) -> bool:
+    return kind is str or any(_takes_text(one) for one in typing.get_args(kind) if one is not type(None))
 
 
 def unformatted(value: Any) -> Iterator[str]:
