@@ -75,7 +75,7 @@ class Environment(pulumi.ComponentResource):
             self._auth_env["MLFLOW_AUTH_ADMIN_USERNAME"] = args.settings.auth.admin_username
         self.migration_env: dict[str, Text] = {**POD_ENV, **args.database.env, **self._auth_env}
         self.config_map = self._plain(args)
-        self._protect = args.settings.protected(pulumi.get_stack())
+        self._guarded = args.settings.protected(pulumi.get_stack())
         keys = self._secret("server", {**self._keys(), **args.artifacts.secret_env})
         database = self._secret("database", {"MLFLOW_BACKEND_STORE_URI": args.database.uri})
         self.server_secrets = [database, keys]
@@ -181,7 +181,7 @@ class Environment(pulumi.ComponentResource):
 
     def _kept(self) -> pulumi.ResourceOptions:
         """Guarded like the data: what these open cannot be opened with others."""
-        return pulumi.ResourceOptions(parent=self, protect=self._protect)
+        return pulumi.ResourceOptions(parent=self, protect=self._guarded)
 
     def _secret(self, short: str, values: dict[str, Text]) -> pulumi.Output[str]:
         secret = core.Secret(
