@@ -9,6 +9,8 @@ from importlib import import_module
 
 from ..contracts import Foundation
 from ..settings import Cloud, Stack
+from ..settings.stack import CloudCommon
+from .state import refuse_local_state
 
 CLOUDS = {Cloud.DEV: "dev", Cloud.AWS: "aws"}
 """Cloud → its folder, which offers ``build(settings) -> Foundation``."""
@@ -16,5 +18,7 @@ CLOUDS = {Cloud.DEV: "dev", Cloud.AWS: "aws"}
 
 def build(settings: Stack) -> Foundation:
     """The foundation of the cloud that the settings choose."""
+    if isinstance(settings, CloudCommon):
+        refuse_local_state(settings)
     module = import_module(f".{CLOUDS[settings.cloud]}", __package__)
     return module.build(settings)
