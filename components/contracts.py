@@ -40,16 +40,33 @@ class LoadBalancerFlavor:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CustomObject:
+    """An object of the cluster's own kind that an entrance needs beside it, in the stack's namespace.
+
+    :param spec: plain JSON; may hold Outputs.
+    """
+
+    api_version: str
+    kind: str
+    name: str
+    spec: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
 class IngressFlavor:
     """How this cluster makes an entrance from an Ingress.
 
-    :param class_name: ``spec.ingressClassName``.
+    :param class_name: ``spec.ingressClassName``; None where the controller goes by an annotation.
     :param annotations: put on the Ingress.
+    :param service_annotations: put on the Service behind it.
+    :param objects: made before the Ingress.
     :param tls: its controller terminates TLS: people come by https.
     """
 
-    class_name: str
+    class_name: str | None
     annotations: Mapping[str, Text] = field(default_factory=dict)
+    service_annotations: Mapping[str, Text] = field(default_factory=dict)
+    objects: Sequence[CustomObject] = ()
     tls: bool = False
 
 
@@ -145,6 +162,29 @@ class DatabaseBootstrap:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DatabaseProxy:
+    """A proxy in front of the database, run in the stack's namespace as a Deployment of its own.
+
+    Whoever reaches its port may be the database's user without any password: only pods with
+    ``Database.client_labels`` are let in, in a cluster that enforces network policies.
+
+    :param name: of its Deployment, Service and ServiceAccount: the host in ``Database.uri``.
+    :param port: on which it listens, at every address, and under which the Service offers it.
+    :param container: with its image, arguments and probes.
+    :param uid: the image's user and group.
+    :param stop_seconds: how long it may take to end after its last connection.
+    """
+
+    name: str
+    port: int
+    container: kubernetes.core.v1.ContainerArgs
+    uid: int
+    identity: Identity = Identity()
+    replicas: int = 2
+    stop_seconds: int = 60
+
+
+@dataclass(frozen=True, kw_only=True)
 class Database:
     """The tracking database.
 
@@ -153,6 +193,7 @@ class Database:
     :param volume: the volume of a database that is a file (sqlite).
     :param env: plain environment that the sign-in needs (a token source's region or client id).
     :param sidecars: native sidecars that every pod which opens the database needs (a proxy).
+    :param proxy: a proxy that those pods share, instead.
     :param single_writer: only one server process at a time.
     :param bootstrap: makes its user first; None where the URI already works.
     :param client_labels: pod labels that admit a pod to the database (network policies).
@@ -165,6 +206,7 @@ class Database:
     volume: VolumeMount | None = None
     env: Mapping[str, Text] = field(default_factory=dict)
     sidecars: Sequence[kubernetes.core.v1.ContainerArgs] = ()
+    proxy: DatabaseProxy | None = None
     single_writer: bool = False
     bootstrap: DatabaseBootstrap | None = None
     client_labels: Mapping[str, str] = field(default_factory=dict)
@@ -210,12 +252,15 @@ class Images:
 
     :param third_party: name in the table of third-party images → reference.
     :param pull_secrets: names of docker-registry Secrets in the stack's namespace.
+    :param pull_credentials: text of a Docker ``config.json``, for a Secret that the in-cluster half makes and
+        gives to the ServiceAccounts; None where the nodes may pull by themselves.
     """
 
     server: Text
     job: Text
     third_party: Mapping[str, Text]
     pull_secrets: Sequence[Text] = ()
+    pull_credentials: pulumi.Output[str] | None = None
     ready: Sequence[pulumi.Resource] = ()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pulumi
 import pulumi_kubernetes as kubernetes
 
@@ -13,9 +15,16 @@ meta = kubernetes.meta.v1
 
 
 def service_account(
-    name: str, identity: Identity, namespace: Text, opts: pulumi.ResourceOptions
+    name: str,
+    identity: Identity,
+    namespace: Text,
+    opts: pulumi.ResourceOptions,
+    pull_secrets: Sequence[Text] = (),
 ) -> pulumi.Output[str]:
-    """A ServiceAccount of this fixed name; a cloud binds its identities to it by name."""
+    """A ServiceAccount of this fixed name; a cloud binds its identities to it by name.
+
+    :param pull_secrets: names of Secrets with which its pods pull their images.
+    """
     made = core.ServiceAccount(
         f"{name}-account",
         metadata=meta.ObjectMetaArgs(
@@ -23,6 +32,7 @@ def service_account(
         ),
         # Nothing here talks to the Kubernetes API; a cloud's identity brings its own token.
         automount_service_account_token=False,
+        image_pull_secrets=[core.LocalObjectReferenceArgs(name=one) for one in pull_secrets] or None,
         opts=opts,
     )
     return made.metadata.name

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_kubernetes as kubernetes
 
-from ..contracts import JOBS_ACCOUNT, SERVER_ACCOUNT, Cluster, WorkloadIdentity
+from ..contracts import JOBS_ACCOUNT, SERVER_ACCOUNT, Cluster, Images, WorkloadIdentity
 from ..settings.stack import Groups
 from .accounts import service_account
 from .labels import labels
@@ -25,6 +25,7 @@ class BaseArgs:
     namespace: str
     cluster: Cluster
     identity: WorkloadIdentity
+    images: Images
     groups: Groups
     protect: bool
 
@@ -35,12 +36,14 @@ class Base(pulumi.ComponentResource):
     :ivar namespace: its name, known once it exists.
     :ivar server_account: ServiceAccount of the server and its migration.
     :ivar jobs_account: ServiceAccount of jobs.
+    :ivar pull_secrets: what other ServiceAccounts need to pull the images.
     :ivar group_secrets: secret group → names of its Secrets.
     """
 
     namespace: pulumi.Output[str]
     server_account: pulumi.Output[str]
     jobs_account: pulumi.Output[str]
+    pull_secrets: list[pulumi.Output[str]]
     group_secrets: dict[str, list[pulumi.Output[str]]]
 
     def __init__(self, name: str, args: BaseArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -63,8 +66,13 @@ class Base(pulumi.ComponentResource):
             ),
         )
         self.namespace = namespace.metadata.name
-        self.server_account = service_account(SERVER_ACCOUNT, args.identity.server, self.namespace, child)
-        self.jobs_account = service_account(JOBS_ACCOUNT, args.identity.jobs, self.namespace, child)
+        self.pull_secrets = self._pull_secret(name, args.images, child)
+        self.server_account = service_account(
+            SERVER_ACCOUNT, args.identity.server, self.namespace, child, self.pull_secrets
+        )
+        self.jobs_account = service_account(
+            JOBS_ACCOUNT, args.identity.jobs, self.namespace, child, self.pull_secrets
+        )
         self.group_secrets = {
             group: [
                 self._secret(group, secret, list(values.items()), child) for secret, values in named.items()
@@ -72,6 +80,20 @@ class Base(pulumi.ComponentResource):
             for group, named in args.groups.items()
         }
         self.register_outputs({"namespace": self.namespace})
+
+    def _pull_secret(
+        self, name: str, images: Images, opts: pulumi.ResourceOptions
+    ) -> list[pulumi.Output[str]]:
+        if images.pull_credentials is None:
+            return []
+        made = core.Secret(
+            f"{name}-pull",
+            metadata=meta.ObjectMetaArgs(namespace=self.namespace, labels=labels("images")),
+            type="kubernetes.io/dockerconfigjson",
+            string_data={".dockerconfigjson": pulumi.Output.secret(images.pull_credentials)},
+            opts=opts,
+        )
+        return [made.metadata.name]
 
     def _secret(
         self, group: str, secret: str, values: list, opts: pulumi.ResourceOptions

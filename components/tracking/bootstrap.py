@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -44,6 +45,7 @@ class BootstrapArgs:
     database: Database
     namespace: pulumi.Output[str]
     images: Images
+    pull_secrets: Sequence[pulumi.Output[str]] = ()
 
 
 class Bootstrap(pulumi.ComponentResource):
@@ -60,7 +62,9 @@ class Bootstrap(pulumi.ComponentResource):
         super().__init__("mlflow:tracking:Bootstrap", name, {}, opts)
         child = pulumi.ResourceOptions(parent=self)
         bootstrap = args.bootstrap
-        account = service_account(DATABASE_ADMIN_ACCOUNT, bootstrap.identity, args.namespace, child)
+        account = service_account(
+            DATABASE_ADMIN_ACCOUNT, bootstrap.identity, args.namespace, child, args.pull_secrets
+        )
         secrets = []
         if bootstrap.secret_env:
             secret = core.Secret(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pulumi
 import pulumi_kubernetes as kubernetes
 
-from ..contracts import Cluster, IngressFlavor, LoadBalancerFlavor
+from ..contracts import Cluster, CustomObject, IngressFlavor, LoadBalancerFlavor
 from ..settings.exposure import Exposure as ExposureSettings
 from ..settings.exposure import Ingress, LoadBalancer, NodePort
 from .hosts import allowed_hosts, cors_origins, service_names
@@ -52,7 +53,8 @@ class Exposure(pulumi.ComponentResource):
         super().__init__("mlflow:tracking:Exposure", name, {}, opts)
         self._name, self._args = name, args
         settings, cluster = args.settings, args.cluster
-        self._service(SERVER, core.ServiceSpecArgs(type="ClusterIP"), {}, CLUSTER_IP_KNOWN)
+        behind_ingress = dict(cluster.ingress.service_annotations) if cluster.ingress else {}
+        self._service(SERVER, core.ServiceSpecArgs(type="ClusterIP"), behind_ingress, CLUSTER_IP_KNOWN)
         self.in_cluster_url = f"http://{SERVER}.{args.namespace_name}.svc.cluster.local"
 
         # Entrance host → port people type after it; None where the scheme's own port is used.
@@ -130,6 +132,7 @@ class Exposure(pulumi.ComponentResource):
                 name=SERVER, port=networking.ServiceBackendPortArgs(name="http")
             )
         )
+        objects = [self._object(one) for one in flavor.objects]
         path = networking.HTTPIngressPathArgs(path="/", path_type="Prefix", backend=backend)
         networking.Ingress(
             f"{self._name}-ingress",
@@ -147,15 +150,29 @@ class Exposure(pulumi.ComponentResource):
                     )
                 ],
             ),
-            opts=self._slow(),
+            opts=self._slow(objects),
         )
         hosts.append((settings.host, None))
         return pulumi.Output.from_input(f"{'https' if flavor.tls else 'http'}://{settings.host}")
 
-    def _slow(self) -> pulumi.ResourceOptions:
+    def _object(self, wanted: CustomObject) -> pulumi.Resource:
+        return kubernetes.apiextensions.CustomResource(
+            f"{self._name}-{wanted.kind.lower()}",
+            api_version=wanted.api_version,
+            kind=wanted.kind,
+            metadata=meta.ObjectMetaArgs(
+                name=wanted.name, namespace=self._args.namespace, labels=labels("server")
+            ),
+            spec=dict(wanted.spec),
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+
+    def _slow(self, after: Sequence[pulumi.Resource] = ()) -> pulumi.ResourceOptions:
         """A load balancer takes minutes to come and to go."""
         return pulumi.ResourceOptions(
-            parent=self, custom_timeouts=pulumi.CustomTimeouts(create="10m", update="10m", delete="10m")
+            parent=self,
+            depends_on=list(after),
+            custom_timeouts=pulumi.CustomTimeouts(create="10m", update="10m", delete="10m"),
         )
 
     def _service(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pulumi
@@ -15,6 +15,7 @@ from .base import Base, BaseArgs
 from .bootstrap import Bootstrap, BootstrapArgs
 from .client import Client, ClientArgs
 from .database import TrackingDatabase, TrackingDatabaseArgs
+from .database_proxy import Proxy, ProxyArgs
 from .environment import Environment, EnvironmentArgs
 from .exposure import Exposure, ExposureArgs
 from .migration import Migration, MigrationArgs
@@ -51,12 +52,13 @@ class Tracking(pulumi.ComponentResource):
                 namespace=settings.namespace,
                 cluster=cluster,
                 identity=identity,
+                images=images,
                 groups=settings.secrets,
                 protect=args.protect,
             ),
             opts=self._child,
         )
-        database = foundation.database or self._database(base, cluster)
+        database = self._proxied(base, foundation.database or self._database(base, cluster))
         artifacts = foundation.artifacts or self._artifacts(base, cluster)
         bootstrap = self._bootstrap(base, database)
         exposure = Exposure(
@@ -152,9 +154,21 @@ class Tracking(pulumi.ComponentResource):
                 database=database,
                 namespace=base.namespace,
                 images=self._args.foundation.images,
+                pull_secrets=base.pull_secrets,
             ),
             opts=self._child,
         )
+
+    def _proxied(self, base: Base, database: Database) -> Database:
+        """The database, with its proxy as one of the things that must be there first."""
+        if database.proxy is None:
+            return database
+        proxy = Proxy(
+            f"{self._name}-database-proxy",
+            ProxyArgs(proxy=database.proxy, database=database, namespace=base.namespace),
+            opts=self._child,
+        )
+        return replace(database, ready=[*database.ready, proxy])
 
     def _artifacts(self, base: Base, cluster: Cluster) -> ArtifactStore:
         settings = self._args.settings
