@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.program.aws_cases import AWS_CASES
 from tools.offline import Mocked, Plan, Preview, run
 
 POSTGRESQL_URL = {"secure": "postgresql://mlflow:planted-pg-password@db.example.com:5432/mlflow"}
@@ -96,12 +97,21 @@ def plan(settings: Settings | None = None, *, stack: str = "dev", preview: bool 
     return _planned(stack, preview, json.dumps(settings or {}))
 
 
+ALL_CASES: Mapping[str, Settings] = {**CASES, **AWS_CASES}
+
+
 def plan_of(case: str, *, preview: bool = False) -> Plan:
-    """The plan of one of the `CASES`."""
-    return plan(CASES[case], preview=preview)
+    """The plan of one of `ALL_CASES`."""
+    return plan(ALL_CASES[case], stack="aws" if case in AWS_CASES else "dev", preview=preview)
 
 
-@pytest.fixture(params=CASES)
+@pytest.fixture(params=ALL_CASES)
 def case(request: pytest.FixtureRequest) -> str:
-    """Each of the `CASES` in turn."""
+    """Each of `ALL_CASES` in turn: what holds for every stack on every cloud."""
+    return request.param
+
+
+@pytest.fixture(params=AWS_CASES)
+def aws_case(request: pytest.FixtureRequest) -> str:
+    """Each of the cases on AWS in turn."""
     return request.param

@@ -27,11 +27,11 @@ def pod_spec(resource: Resource) -> dict[str, Any]:
 
 def migration(plan: Plan) -> tuple[Resource, dict]:
     """What migrates the schema: the workload and its container, in a Job or first in the server's pod."""
-    jobs = plan.of_type("Job")
-    workload = jobs[0] if jobs else plan.one("Deployment")
-    spec = pod_spec(workload)
-    (container,) = [
-        one for one in [*spec.get("initContainers", []), *spec["containers"]] if one["name"] == "migrate"
+    ((workload, container),) = [
+        (workload, container)
+        for workload in [*plan.of_type("Job"), *plan.of_type("Deployment")]
+        for container in [*pod_spec(workload).get("initContainers", []), *pod_spec(workload)["containers"]]
+        if container["name"] == "migrate"
     ]
     return workload, container
 
