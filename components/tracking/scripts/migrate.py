@@ -55,8 +55,25 @@ def users(config_file):
         step(f"gave user {jobs} its generated password again")
 
 
+def missing_plugins(uri):
+    """The SQLAlchemy plugins that the URI names and this image lacks: a user may name any image."""
+    from importlib.metadata import entry_points
+
+    from sqlalchemy.engine import make_url
+
+    named = make_url(uri).normalized_query.get("plugin", ())
+    return sorted(set(named) - {point.name for point in entry_points(group="sqlalchemy.plugins")})
+
+
 if __name__ == "__main__":
     START = time.monotonic()
+    if missing := missing_plugins(os.environ["MLFLOW_BACKEND_STORE_URI"]):
+        step(
+            f"failed: this image lacks the SQLAlchemy plugin {', '.join(missing)}, which signs in to the "
+            "database: build it from images/tracking-server (leave images.server out), install "
+            "packages/database_signin of that folder in your own image, or set database.signIn: password"
+        )
+        sys.exit(1)
     try:
         tracking(os.environ["MLFLOW_BACKEND_STORE_URI"])
         if config_path := os.environ.get("MLFLOW_AUTH_CONFIG_PATH"):
