@@ -265,6 +265,38 @@ class Images:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TrackingAccess:
+    """How pods of jobs and services reach a tracking server, and as whom.
+
+    :param namespace: where they run.
+    :param account: their ServiceAccount.
+    :param config_map: environment of every one of them: the server's address, log levels.
+    :param secret: environment they sign in with; None without sign-in.
+    :param groups: secret group → key → name of the Secret that holds it.
+    :param pod_labels: on every pod, for its identity in the cloud.
+    """
+
+    namespace: Text
+    account: Text
+    config_map: Text
+    secret: Text | None = None
+    groups: Mapping[str, Mapping[str, Text]] = field(default_factory=dict)
+    pod_labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CodeArchive:
+    """The files of one commit of a checkout on this machine.
+
+    :param commit: its full hash.
+    :param tar_gz: small enough for a ConfigMap.
+    """
+
+    commit: str
+    tar_gz: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
 class Foundation:
     """Everything a cloud provides.
 
@@ -273,6 +305,7 @@ class Foundation:
     :param exports: what a person needs to find in the cloud: names of cluster, database and bucket; and
         ``kubeconfig`` (``kubeconfig.py``), by which the verbs reach the cluster.
     :param data_places: where the cloud keeps data, beyond what the settings say (``data_places.py``).
+    :param local_code: (checkout, ref, folder in it) → its files, on a development machine.
     """
 
     cluster: Cluster
@@ -282,3 +315,4 @@ class Foundation:
     artifacts: ArtifactStore | None = None
     exports: Mapping[str, Any] = field(default_factory=dict)
     data_places: Mapping[str, str] = field(default_factory=dict)
+    local_code: Mapping[tuple[str, str, str], CodeArchive] = field(default_factory=dict)

@@ -7,6 +7,7 @@ from typing import Any
 import pulumi
 
 from . import clouds
+from .jobs import Jobs, JobsArgs
 from .settings import Stack
 from .tracking import Tracking, TrackingArgs
 
@@ -14,11 +15,22 @@ from .tracking import Tracking, TrackingArgs
 def build(settings: Stack) -> dict[str, Any]:
     """Declare every resource of the stack and return its exports."""
     foundation = clouds.build(settings)
+    protect = settings.protected(pulumi.get_stack())
+    opts = pulumi.ResourceOptions(providers=[foundation.cluster.provider])
     tracking = Tracking(
-        "mlflow",
-        TrackingArgs(
-            settings=settings, foundation=foundation, protect=settings.protected(pulumi.get_stack())
-        ),
-        opts=pulumi.ResourceOptions(providers=[foundation.cluster.provider]),
+        "mlflow", TrackingArgs(settings=settings, foundation=foundation, protect=protect), opts=opts
     )
+    if settings.jobs:
+        Jobs(
+            "mlflow-jobs",
+            JobsArgs(
+                settings=settings.jobs,
+                access=tracking.access,
+                images=foundation.images,
+                storage_class=foundation.cluster.storage_class,
+                protect=protect,
+                local_code=foundation.local_code,
+            ),
+            opts=opts,
+        )
     return tracking.exports

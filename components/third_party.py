@@ -148,8 +148,47 @@ MYSQL = ThirdPartyImage(
     ),
 )
 
-THIRD_PARTY: Mapping[str, ThirdPartyImage] = {row.name: row for row in (PYTHON, POSTGRESQL, MYSQL)}
+CLOUD_SQL_PROXY = ThirdPartyImage(
+    name="cloud-sql-proxy",
+    reference="gcr.io/cloud-sql-connectors/cloud-sql-proxy:2.27.0",
+    uid=65532,
+    gid=65532,
+    contract=(
+        "its entry point is the proxy: arguments are flags and the instance's connection name",
+        "/startup, /liveness and /readiness on --http-port, with --health-check",
+        "runs with a read-only root and writes nothing; SIGTERM ends it after its last connection",
+    ),
+)
+
+GIT_SYNC = ThirdPartyImage(
+    name="git-sync",
+    reference="registry.k8s.io/git-sync/git-sync:v4.7.1",
+    uid=65533,
+    gid=65533,
+    contract=(
+        "UID and GID 65533, which /etc/passwd names; arguments are handed to git-sync",
+        "--repo --ref --depth --submodules --root --link --one-time --group-write --git-gc --sync-timeout",
+        "--username --password-file; --ssh-key-file --ssh-known-hosts-file, with hosts checked",
+        "checks out to ROOT/.worktrees/COMMIT and publishes it as a relative link; exits 1 at a failure",
+        "an unknown flag stops it; no credential in its log; GIT_SSL_CAINFO reaches git",
+        "read-only root with HOME and ROOT writable",
+    ),
+    substitute=Substitute(
+        root=DebianRoot(suite="bookworm", packages=("git", "openssh-client", "ca-certificates", "python3")),
+        context="images/substitutes/git-sync",
+        differs=(
+            "a stand-in written here around git, for one sync at start only",
+            "takes those of git-sync's flags that this project uses, and refuses the others",
+        ),
+    ),
+)
+
+THIRD_PARTY: Mapping[str, ThirdPartyImage] = {
+    row.name: row for row in (PYTHON, POSTGRESQL, MYSQL, GIT_SYNC, CLOUD_SQL_PROXY)
+}
 """Every image that this project uses and does not write, by name."""
 
-ON_THE_CLUSTER = tuple(row.name for row in THIRD_PARTY.values() if row is not PYTHON)
-"""Those that pods run; the others are only built upon."""
+ON_THE_CLUSTER = tuple(
+    row.name for row in THIRD_PARTY.values() if row is not PYTHON and row is not CLOUD_SQL_PROXY
+)
+"""Those that pods of any stack run; the others are only built upon, or belong to one cloud."""

@@ -12,7 +12,7 @@ from .rules import UNREADABLE, no_group, rule
 from .stack import Cloud, Groups
 from .workloads import Git, Workload
 
-TOKEN, USERNAME = "GIT_TOKEN", "GIT_USERNAME"
+TOKEN = "GIT_TOKEN"  # noqa: S105 - the name of one
 SSH_KEY, KNOWN_HOSTS = "GIT_SSH_KEY", "GIT_KNOWN_HOSTS"
 """Keys of a secret group that opens a private repository."""
 

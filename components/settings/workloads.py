@@ -87,10 +87,16 @@ class Git(Model):
     submodules: Submodules = Submodules.RECURSIVE
     """Which submodules are fetched as well."""
     credentials: DnsLabel | None = None
-    """Secret group of a private repository: GIT_TOKEN, with GIT_USERNAME where the host wants one; or
-    GIT_SSH_KEY and GIT_KNOWN_HOSTS."""
+    """Secret group of a private repository: GIT_TOKEN for https, GIT_SSH_KEY and GIT_KNOWN_HOSTS for SSH."""
+    username: str = "git"
+    """User name beside GIT_TOKEN; most hosts take any."""
     ca_bundle: str | None = None
     """PEM certificates that the host's certificate is checked against. Default: public authorities."""
+
+    @property
+    def archive_key(self) -> tuple[str, str, str]:
+        """Under which the files of `local` are found."""
+        return self.local or "", self.ref, self.path
 
     @property
     def over_ssh(self) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pulumi
 
-from ..contracts import ArtifactStore, Cluster, Database, Foundation
+from ..contracts import ArtifactStore, Cluster, Database, Foundation, TrackingAccess
 from ..data_places import data_places
 from ..settings import Stack, artifacts_place, database_place
 from .artifacts import TrackingArtifacts, TrackingArtifactsArgs
@@ -32,12 +32,13 @@ class TrackingArgs:
 
 
 class Tracking(pulumi.ComponentResource):
-    """MLflow in a namespace. ``exports`` is what a person needs next.
+    """MLflow in a namespace. ``exports`` is what a person needs next, ``access`` what jobs need.
 
     Every object is reached through the contract's provider only; children inherit it.
     """
 
     exports: dict[str, Any]
+    access: TrackingAccess
 
     def __init__(self, name: str, args: TrackingArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("mlflow:tracking:Tracking", name, {}, opts)
@@ -124,6 +125,21 @@ class Tracking(pulumi.ComponentResource):
                 artifacts=artifacts,
             ),
             opts=self._child,
+        )
+        self.access = TrackingAccess(
+            namespace=base.namespace,
+            account=base.jobs_account,
+            config_map=client.config_map,
+            secret=environment.jobs_secret,
+            groups={
+                group: {
+                    key: secret
+                    for values, secret in zip(named.values(), base.group_secrets[group], strict=True)
+                    for key in values
+                }
+                for group, named in settings.secrets.items()
+            },
+            pod_labels=identity.jobs.pod_labels,
         )
         self.exports = self._exports(exposure, environment, client, base, artifacts)
         self.register_outputs({})
