@@ -13,11 +13,11 @@ import pulumi_kubernetes as kubernetes
 from ...contracts import Cluster
 from ...kubeconfig import exec_kubeconfig
 from ...settings.aws import AwsStack, ComputeMode, IdentityMode, NewAwsCluster
+from ..names import stack_name
 from .add_ons import AddOnsArgs, ClusterAddOns, ContainerLogs, NetworkAddOns
 from .charts import Charts, ChartsArgs
 from .control_plane import ControlPlane, ControlPlaneArgs
 from .load_balancers import alb, nlb
-from .names import stack_name
 from .network import Network, NetworkArgs
 from .nodes import AutoNodes, NodeGroups, NodesArgs
 from .provider import Account

@@ -12,7 +12,7 @@ import pulumi_random as random
 from ...database_engines import PORTS, Engine
 from ...settings.database import ManagedDatabase
 from ...settings.versions import DEFAULTS, Product
-from .names import stack_name
+from ..names import stack_name
 
 MASTER = "mlflow_admin"
 """The administrator, whose password RDS makes, rotates and keeps; 16 characters at most (RDS)."""

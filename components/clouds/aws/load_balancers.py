@@ -12,7 +12,7 @@ import pulumi_kubernetes as kubernetes
 from ...contracts import IngressFlavor, LoadBalancerFlavor
 from ...settings.aws import Feature
 from ...settings.exposure import Ingress, LoadBalancer
-from .names import stack_name
+from ..names import stack_name
 
 meta = kubernetes.meta.v1
 

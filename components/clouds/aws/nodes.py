@@ -11,8 +11,8 @@ import pulumi_aws as aws
 import pulumi_kubernetes as kubernetes
 
 from ...settings.cluster import Nodes
+from ..names import stack_name
 from .control_plane import access_policy
-from .names import stack_name
 from .network import Network
 from .provider import Account
 from .roles import Role, RoleArgs, service_trust

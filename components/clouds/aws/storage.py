@@ -8,7 +8,7 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 from ...settings.aws import Feature
-from .names import stack_name
+from ..names import stack_name
 
 meta = kubernetes.meta.v1
 

@@ -8,7 +8,7 @@ import re
 import pulumi
 
 LONGEST = 63
-"""Characters of the longest name here: a DNS label (Kubernetes), and within EKS' own 100."""
+"""Characters of the longest name here: a DNS label (Kubernetes), and within what each cloud allows."""
 
 
 def stack_name(suffix: str = "", *, longest: int = LONGEST) -> str:
