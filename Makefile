@@ -7,7 +7,7 @@ RUN := $(PY) -m tools.
 
 .DEFAULT_GOAL := help
 .PHONY: help up down preview refresh plan render cluster cluster-down images train logs open status secret \
-	unprotect env test test-all bench check docs lock
+	unprotect env backend validate test test-all bench check docs lock
 
 help: ## List the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -40,6 +40,12 @@ secret: $(VENV)/.program ## Store a secret from standard input: GROUP= NAME= KEY
 
 env: $(VENV)/.program ## Print the exports with which a plain `pulumi` works on the same state
 	@$(RUN)env --stack $(STACK)
+
+validate: $(VENV)/.program ## Check the stack file, then its manifests and network policies on the cluster
+	@$(RUN)validate --stack $(STACK)
+
+backend: $(VENV)/.program ## Make the shared state's bucket and key in the stack's cloud, once; print the login
+	@$(RUN)backend --stack $(STACK)
 
 # --- the dev stack's cluster and images ------------------------------------------------------------
 cluster: $(VENV)/.program ## Find or make a cluster for the dev stack

@@ -1,0 +1,108 @@
+"""`make validate`: the stack file, then its manifests and its network policies on the cluster it names.
+
+Exit code 1 when something would fail; warnings alone leave it 0.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from rich.markup import escape
+
+from components.settings import Cloud
+from components.settings.aws import AwsStack
+from components.settings.stacks import Stack
+from tools.access import aws, kubectl_with, local_kubectl
+from tools.common import ROOT, Failure, cli, console, step
+from tools.deployed import find
+from tools.engine.place import load, place_of
+from tools.engine.verbs import parse
+from tools.offline.rendered import Rendered
+from tools.plan import offline
+from tools.render import manifests
+from tools.settings import settings_of
+from tools.validate import ClusterAccess, Finding, Subject, reason
+from tools.validate.classes import classes
+from tools.validate.dry_run import dry_run
+from tools.validate.network_policy import network_policy
+from tools.validate.ports import ports
+
+CHECKS: tuple[tuple[str, Callable[[Subject], Iterator[Finding]]], ...] = (
+    ("Storage and ingress classes", classes),
+    ("Node ports", ports),
+    ("Manifests, judged by the API server", dry_run),
+    ("Network policies, tried with two pods", network_policy),
+)
+
+
+def main(argv: list[str]) -> int:
+    stack = parse(argv, __doc__ or "")
+    # A run that is ended by its service manager cleans up as one that is ended by Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with step(f"Settings of stack {stack}"):
+        settings = settings_of(stack)
+    with step("The program's plan"):
+        plan = offline(stack, Rendered(fresh=False))
+    found = [Finding("mlflow", problem) for problem in plan.problems]
+    cluster, image, reason = reach(stack, settings)
+    subject = Subject(stack, settings, [each.content for each in manifests(plan)], cluster, image)
+    if cluster is None:
+        found.append(Finding("mlflow:cluster", f"nothing was checked on the cluster: {reason}", fails=False))
+    else:
+        for title, check in CHECKS:
+            with step(title):
+                found += check(subject)
+    return tell(stack, found)
+
+
+def tell(stack: str, found: list[Finding]) -> int:
+    """Print the findings, a line each, what fails first; the exit code."""
+    for each in sorted(dict.fromkeys(found), key=lambda finding: not finding.fails):
+        word = "[bold red]fails:[/]" if each.fails else "[yellow]warning:[/]"
+        console.print(f"  {word} [bold]{escape(each.key)}[/] {escape(each.text)}")
+    failing = sum(each.fails for each in found)
+    console.print(
+        f"[red]✗[/] stack {stack}: {failing} to mend" if failing else f"[green]✓[/] stack {stack} is sound"
+    )
+    return 1 if failing else 0
+
+
+def reach(stack: str, settings: Stack) -> tuple[ClusterAccess | None, str | None, str]:
+    """The cluster and a server image on it; where there is no way to it, the reason."""
+    try:
+        if settings.cloud is Cloud.DEV:
+            command, image = local_kubectl(stack), settings.images.server or _built_image(ROOT)
+        elif existing := _existing(stack, settings):
+            command, image = kubectl_with(stack, existing), settings.images.server
+        else:
+            deployed = find(stack)
+            command, image = deployed.kubectl_command, deployed.outputs["images"]["server"]
+        cluster = ClusterAccess(command)
+        cluster.kubectl("version", "--request-timeout=10s", limit=30)
+    except Failure as failure:
+        return None, None, reason(failure)
+    return cluster, image, ""
+
+
+def _existing(stack: str, settings: Stack) -> str | None:
+    """A kubeconfig of the cluster that the settings name; None where the stack makes one."""
+    if not isinstance(settings, AwsStack) or settings.cluster.existing is None:
+        return None
+    region = (load(place_of(stack).tracked).get("config") or {}).get("aws:region")
+    if not region:
+        raise Failure("the stack names no region: set aws:region")
+    return aws.kubeconfig(settings.cluster.existing, region)
+
+
+def _built_image(root: Path) -> str | None:
+    """The server image that `make images` left."""
+    note = root / ".local" / "images.json"
+    images = json.loads(note.read_text())["images"] if note.exists() else {}
+    return images.get("tracking-server", {}).get("reference")
+
+
+if __name__ == "__main__":
+    cli(main)

@@ -1,0 +1,54 @@
+"""What the manifests name and the cluster must already have: storage classes and ingress classes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from tools.offline import UNKNOWN_TEXT
+from tools.validate import ClusterAccess, Finding, Subject
+from tools.validate.keys import key_of
+
+DEFAULT = "storageclass.kubernetes.io/is-default-class"
+
+
+def classes(subject: Subject) -> Iterator[Finding]:
+    """A volume claim whose class is not there waits for ever, and an Ingress gets no address."""
+    if subject.cluster is None:
+        return
+    yield from _storage(subject, subject.cluster)
+    wanted = [(each, each["spec"].get("ingressClassName")) for each in subject.of_kind("Ingress")]
+    if wanted:
+        known = {each["metadata"]["name"] for each in subject.cluster.objects("ingressclasses")}
+        known |= {each["metadata"]["name"] for each in subject.of_kind("IngressClass")}
+        for manifest, name in wanted:
+            if name and UNKNOWN_TEXT not in name and name not in known:
+                text = (
+                    f"the cluster has no ingress class {name}; it has: {', '.join(sorted(known)) or 'none'}"
+                )
+                yield Finding(f"{key_of(manifest)}.className", text)
+
+
+def _storage(subject: Subject, cluster: ClusterAccess) -> Iterator[Finding]:
+    wanted = list(subject.of_kind("PersistentVolumeClaim"))
+    if not wanted:
+        return
+    there = cluster.objects("storageclasses")
+    known = {each["metadata"]["name"] for each in there}
+    known |= {each["metadata"]["name"] for each in subject.of_kind("StorageClass")}
+    default = any(_annotations(each).get(DEFAULT) == "true" for each in there)
+    for claim in wanted:
+        name = claim["spec"].get("storageClassName")
+        if name is None and not default:
+            yield Finding("mlflow:cluster.storageClass", "the cluster has no default storage class; name one")
+        elif name and UNKNOWN_TEXT not in name and name not in known:
+            text = f"the cluster has no storage class {name}; it has: {_listed(known)}"
+            yield Finding(f"{key_of(claim)}.storageClass", text)
+
+
+def _annotations(each: dict[str, Any]) -> dict[str, str]:
+    return each["metadata"].get("annotations") or {}
+
+
+def _listed(names: set[str]) -> str:
+    return ", ".join(sorted(names)) or "none"

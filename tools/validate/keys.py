@@ -1,0 +1,38 @@
+"""From a Kubernetes object back to the setting that made it so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+BY_NAME = {
+    ("Service", "mlflow-server-node-port"): "mlflow:exposure.nodePort",
+    ("Service", "mlflow-server-internal"): "mlflow:exposure.internal",
+    ("Service", "mlflow-server-external"): "mlflow:exposure.external",
+    ("PersistentVolumeClaim", "mlflow-database"): "mlflow:database.volume",
+    ("PersistentVolumeClaim", "mlflow-artifacts"): "mlflow:artifacts.volume",
+}
+BY_KIND = {
+    "Ingress": "mlflow:exposure.ingress",
+    "Namespace": "mlflow:namespace",
+    "StorageClass": "mlflow:cluster.storageClass",
+}
+BY_COMPONENT = {
+    "database": "mlflow:database",
+    "migration": "mlflow:database",
+    "jobs": "mlflow:jobs",
+    "secrets": "mlflow:secrets",
+}
+JOB_LABEL = "mlflow/job"
+"""Label of what a job template makes: its name in the stack file."""
+
+
+def key_of(manifest: Mapping[str, Any]) -> str:
+    """The setting that an object comes from, as narrow as is known."""
+    metadata = manifest["metadata"]
+    labels = metadata.get("labels") or {}
+    if job := labels.get(JOB_LABEL):
+        return f"mlflow:jobs.{job}"
+    if key := BY_NAME.get((manifest["kind"], metadata["name"])) or BY_KIND.get(manifest["kind"]):
+        return key
+    return BY_COMPONENT.get(labels.get("app.kubernetes.io/component", ""), "mlflow:server")
