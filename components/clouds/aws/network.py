@@ -64,7 +64,9 @@ class Network(pulumi.ComponentResource):
         )
         self.vpc_id = vpc.id
         # Everything that forgets to name a security group gets one that lets nothing through.
-        aws.ec2.DefaultSecurityGroup(f"{name}-default", vpc_id=vpc.id, opts=self._child)
+        aws.ec2.DefaultSecurityGroup(
+            f"{name}-default", vpc_id=vpc.id, ingress=[], egress=[], opts=self._child
+        )
         zones = self._zones()
         private, public = subnet_ranges(args.address_range, len(zones))
         self.private_subnets = self._subnets("private", private, zones, {PRIVATE: "1"})
