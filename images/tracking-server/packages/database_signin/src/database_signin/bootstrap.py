@@ -10,7 +10,7 @@ import os
 import sys
 import time
 
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError
 
 from . import mysql, postgresql
 from .connect import Administrator, SignInError, connect, one_line
@@ -43,9 +43,9 @@ def bootstrap(task: Task) -> bool:
     admin = Administrator.of(task)
     try:
         ENGINES[task.uri.get_backend_name()].prepare(task, admin)
-    except OperationalError as error:
-        raise NotYetError(f"administrator {admin.user}: {one_line(error)}") from None
     except DBAPIError as error:
+        if error.connection_invalidated:
+            raise NotYetError(f"administrator {admin.user}: {one_line(error)}") from None
         raise RefusedError(f"administrator {admin.user}: {one_line(error)}") from None
     step(f"administrator {admin.user} gave {task.user} what it needs in database {task.database}")
     if task.user_can_be_tried and (reason := why_not_ready(task)):
@@ -62,6 +62,8 @@ def why_not_ready(task: Task) -> str | None:
             return f"{task.user} may not make tables"
     except SignInError as no:
         return f"{task.user} cannot sign in: {no}"
+    except DBAPIError as error:
+        raise NotYetError(f"{task.user}: {one_line(error)}") from None
 
 
 def main() -> int:
