@@ -8,10 +8,12 @@ from collections.abc import Callable
 
 from components.settings.schema import settings_page, stack_schema
 from tools.common import ROOT, Failure, cli, console
+from tools.graph import resources_page
 
 PAGES: dict[str, Callable[[], str]] = {
     "docs/settings.md": settings_page,
     "docs/stack.schema.json": lambda: json.dumps(stack_schema(), indent=2) + "\n",
+    "docs/aws-resources.md": lambda: resources_page("aws"),
 }
 
 

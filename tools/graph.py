@@ -16,14 +16,18 @@ Edges = dict[str, set[str]]
 
 def resources_page(stack: str) -> str:
     """The page of a stack of this repository, as Markdown with a Mermaid graph."""
-    plan = run(stack)
+    return page_of(run(stack))
+
+
+def page_of(plan: Plan) -> str:
+    """The page of a plan."""
     made = sum(1 for one in plan.resources if not one.component and not one.read)
     return "\n".join(
         [
-            f"# What the {stack} stack is made of",
+            f"# What the {plan.stack} stack is made of",
             "",
-            f"Drawn by `make docs` from `make plan STACK={stack}`: {made} resources with the settings of "
-            f"`Pulumi.{stack}.yaml`.",
+            f"Drawn by `make docs` from `make plan STACK={plan.stack}`: {made} resources, as "
+            f"`Pulumi.{plan.stack}.yaml` stands.",
             "A box is a component; an arrow leads to what waits for it.",
             "",
             "```mermaid",
@@ -60,16 +64,27 @@ def _room(component: Resource) -> str:
 
 
 def _owners(plan: Plan) -> dict[str, str]:
-    """The component of each resource that is in one: its nearest, by URN."""
+    """The component of each resource that is in one, by URN.
+
+    A component inside one that has resources of its own, such as the role of a cluster, is a part of it.
+    """
     by_urn = {one.urn: one for one in plan.resources}
+    having = {one.parent for one in plan.resources if not one.component}
     owners = {}
     for one in plan.resources:
-        above = by_urn.get(one.parent)
-        while above is not None and not above.component:
-            above = by_urn.get(above.parent)
-        if above is not None and not one.component:
+        above = _component_above(one, by_urn)
+        while above and (parent := _component_above(above, by_urn)) and parent.urn in having:
+            above = parent
+        if above and not one.component:
             owners[one.urn] = above.urn
     return owners
+
+
+def _component_above(resource: Resource, by_urn: Mapping[str, Resource]) -> Resource | None:
+    above = by_urn.get(resource.parent)
+    while above is not None and not above.component:
+        above = by_urn.get(above.parent)
+    return above
 
 
 def _edges(plan: Plan, owners: Mapping[str, str]) -> Edges:
@@ -118,6 +133,8 @@ def _counted(resources: list[Resource]) -> Iterable[str]:
 
 
 def _kind(resource: Resource) -> str:
-    """``aws:rds/instance:Instance`` as ``rds Instance``; Kubernetes kinds by their own name."""
+    """``aws:rds/instance:Instance`` as ``rds Instance``; Kubernetes' kinds by their name alone."""
     package, module, name = resource.type.split(":")
-    return name if package in ("kubernetes", "random") else f"{module.partition('/')[0]} {name}"
+    if package in ("kubernetes", "random"):
+        return name
+    return f"{package if module.startswith('index') else module.partition('/')[0]} {name}"

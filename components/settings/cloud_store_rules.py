@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from ..database_engines import Engine
 from .artifacts import ManagedArtifacts
 from .cloud_rules import said
-from .database import ExistingDatabase, ManagedDatabase, Place
+from .database import ExistingDatabase, ManagedDatabase, Place, SignIn
 from .errors import Problem
 from .rules import no_group, rule
 from .server import Server
@@ -71,6 +71,16 @@ def existing_database(database: ManagedDatabase) -> Iterator[Problem]:
         yield Problem(f"{EXISTING}.instance", "or cluster: name exactly one of the two")
     for key in said(database, *OF_THE_SERVICE):
         yield Problem(f"mlflow:database.{key}", f"is decided already where {EXISTING} is; remove it")
+
+
+@rule
+def password_of_a_finished_database(database: ManagedDatabase) -> Iterator[Problem]:
+    if database.existing and database.existing.finished and database.sign_in is SignIn.PASSWORD:
+        yield Problem(
+            "mlflow:database.signIn",
+            f"is password, which {EXISTING} has no place for once it is finished; give the whole address "
+            "in mlflow:database.url instead, or set identity",
+        )
 
 
 @rule

@@ -370,6 +370,12 @@ DATABASES: list[tuple[str, dict[str, Any], str, str]] = [
     ("no administrator", there(admin=None), "mlflow:database.existing.admin", "ADMIN_PASSWORD"),
     ("an administrator not needed", there(finished=True), "mlflow:database.existing.admin", "remove"),
     (
+        "a password nobody knows",
+        database(signIn="password", existing={"cluster": "aurora", "finished": True}),
+        "mlflow:database.signIn",
+        "mlflow:database.url",
+    ),
+    (
         "a group that is not there",
         {**there(), "secrets": {}},
         "mlflow:database.existing.admin",
