@@ -92,7 +92,12 @@ class AutoNodes(pulumi.ComponentResource):
                 kind="NodePool",
                 metadata=meta.ObjectMetaArgs(name=stack_name(pool)),
                 spec=spec,
-                opts=pulumi.ResourceOptions(parent=self, depends_on=[node_class]),
+                opts=pulumi.ResourceOptions(
+                    parent=self,
+                    depends_on=[node_class],
+                    # It goes once its nodes are drained and gone.
+                    custom_timeouts=pulumi.CustomTimeouts(delete="20m"),
+                ),
             )
         self.register_outputs({})
 

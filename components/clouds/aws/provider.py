@@ -47,7 +47,7 @@ class Account:
 def connect_account(settings: AwsStack) -> Account:
     """The account that the stack's ``aws:`` configuration names.
 
-    :raises SettingsError: without a region, or with a key that would have no effect.
+    :raises SettingsError: when a key would have no effect. The region is checked with the settings.
     """
     config = _config()
     tags = stack_tags(settings)
@@ -92,10 +92,6 @@ def _config() -> dict[str, Any]:
         Problem(f"aws:{key}", f"has no effect here; known are {', '.join(READ)}, and mlflow:tags for tags")
         for key in sorted(values.keys() - set(READ))
     ]
-    if not values.get("region"):
-        problems.append(
-            Problem("aws:region", "is missing; say where, such as `pulumi config set aws:region eu-west-1`")
-        )
     roles = values.get("assumeRoles") or []
     if len(roles) > 1 or any(not isinstance(role, dict) or "roleArn" not in role for role in roles):
         problems.append(
