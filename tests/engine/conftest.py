@@ -8,7 +8,7 @@ import os
 import secrets
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,10 +36,12 @@ class Outcome:
     """What one operation did.
 
     :ivar steps: ``(operation, resource name)`` in the order in which they ended, without unchanged ones.
+    :ivar urns: ``(operation, URN)`` of every step in that order.
     :ivar errors: the engine's error texts.
     """
 
     steps: list[tuple[str, str]] = field(default_factory=list)
+    urns: list[tuple[str, str]] = field(default_factory=list)
     planned: list[tuple[str, str]] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     outputs: dict[str, Any] = field(default_factory=dict)
@@ -52,6 +54,9 @@ class Outcome:
     def take(self, event: auto.EngineEvent) -> None:
         if event.res_outputs_event:
             self._note(self.steps, event.res_outputs_event.metadata)
+            self.urns.append(
+                (event.res_outputs_event.metadata.op.value, event.res_outputs_event.metadata.urn)
+            )
         elif event.resource_pre_event:
             self._note(self.planned, event.resource_pre_event.metadata)
         elif event.diagnostic_event and event.diagnostic_event.severity == "error":
@@ -66,19 +71,24 @@ class Outcome:
 
 @dataclass
 class Project:
-    """A throw-away project with stack ``dev``, whose program each operation is given."""
+    """A throw-away project with one stack, whose program each operation is given."""
 
     root: Path
+    name: str = "dev"
 
     def __post_init__(self) -> None:
         (self.root / "Pulumi.yaml").write_text("name: mlflow\nruntime: python\n")
-        (self.root / "Pulumi.dev.yaml").write_text("config:\n  mlflow:cloud: dev\n")
+        self.configure({"mlflow:cloud": self.name})
+
+    def configure(self, settings: Mapping[str, Any]) -> None:
+        """Write the stack's settings file; the stack is opened anew by the next operation."""
+        (self.root / f"Pulumi.{self.name}.yaml").write_text(json.dumps({"config": settings}))
         self._stack: OpenedStack | None = None
 
     @property
     def stack(self) -> OpenedStack:
         if self._stack is None:
-            self._stack = open_stack("dev", self.root, lambda: None)
+            self._stack = open_stack(self.name, self.root, lambda: None)
         return self._stack
 
     def up(self, program: Program, **options: Any) -> Outcome:
@@ -133,15 +143,24 @@ def project(tmp_path: Path) -> Project:
 @pytest.fixture
 def demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The plugin for package ``demo`` on PATH, where the engine finds it."""
-    folder = tmp_path / "bin"
+    place_plugins(tmp_path / "bin", "demo")
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=":")
+
+
+def place_plugins(folder: Path, *packages: str) -> None:
+    """Make launchers of the test-only plugin for these packages.
+
+    On PATH the engine takes them for the official plugins, and so does this project: no door of the product
+    is opened for them.
+    """
     folder.mkdir()
-    launcher = folder / "pulumi-resource-demo"
-    launcher.write_text(
-        f'#!/bin/sh\nPYTHONPATH="{ROOT}" exec "{sys.executable}" '
-        '-m tests.engine.anyprovider.plugin demo "$@"\n'
-    )
-    launcher.chmod(0o755)
-    monkeypatch.setenv("PATH", str(folder), prepend=":")
+    for package in packages:
+        launcher = folder / f"pulumi-resource-{package}"
+        launcher.write_text(
+            f'#!/bin/sh\nPYTHONPATH="{ROOT}" exec "{sys.executable}" '
+            f'-m tests.engine.anyprovider.plugin {package} "$@"\n'
+        )
+        launcher.chmod(0o755)
 
 
 @pytest.fixture

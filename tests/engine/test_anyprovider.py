@@ -152,10 +152,14 @@ def test_every_line_of_every_table_has_a_source_and_known_rules(table: str):
 @pytest.mark.unit
 @pytest.mark.parametrize(
     ("rules", "source", "complaint"),
-    [("in-place", "", "no source"), ("in place", "s", "rules are"), ("in-place replaced", "s", "both")],
+    [
+        ("in-place", "", "no source"),
+        ("in place", "s", "rules are"),
+        ("in-place replaced", "s", "both in-place and replaced"),
+    ],
 )
 def test_a_table_with_a_careless_line_is_refused(rules: str, source: str, complaint: str):
-    line = {"type": "t", "properties": "p", "rules": rules, "value": "", "source": source}
+    line = {"types": "t", "properties": "p", "rules": rules, "value": "", "source": source}
     with pytest.raises(ValueError, match=complaint):
         Table([line], "careless")
 

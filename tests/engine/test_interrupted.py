@@ -37,11 +37,11 @@ k8s.apps.v1.Deployment(
 """
 
 
-def kill_when(root: Path, seen: Callable[[], bool], verb: str = "up") -> None:
+def kill_when(root: Path, seen: Callable[[], bool], verb: str = "up", stack: str = "dev") -> None:
     """Run a verb on a project and kill it, engine and plugins included, as soon as ``seen()``."""
     code = (
         "import sys, pathlib; from tools.common import cli; from tools.engine import verbs;"
-        f"cli(lambda words: verbs.{verb}('dev', pathlib.Path(words[0])) and 0)"
+        f"cli(lambda words: verbs.{verb}('{stack}', pathlib.Path(words[0])) and 0)"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", code, str(root)], cwd=ROOT, start_new_session=True,

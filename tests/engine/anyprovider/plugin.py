@@ -37,6 +37,8 @@ FAIL = "ANYPROVIDER_FAIL"
 """Environment variable: a type whose creation fails, as when a quota is used up."""
 DRIFT = "ANYPROVIDER_DRIFT"
 """Environment variable: ``{type: {property: value}}``, JSON: what somebody else changed."""
+AUTONAMED = "__autonamed"
+"""Input that says that the name was made up; keys with these dashes are left out of every comparison."""
 
 
 class AnyProvider(Plugin):
@@ -71,8 +73,9 @@ class AnyProvider(Plugin):
                 failures.append((line.property, "computed, not an input"))
             if "autonamed" in line.rules and not given:
                 name = request.urn.rsplit("::", 1)[1]
-                before = _get(olds, line.property)
+                before = _get(olds, line.property) if AUTONAMED in olds else None
                 _put(inputs, line.property, before or f"{name}-{secrets.token_hex(4)[:7]}")
+                inputs[AUTONAMED] = True
         for line in self._merged():
             if any(each.property == line.value for each in lines):
                 pairs = _get(self.config, line.property) or {}
@@ -96,9 +99,12 @@ class AnyProvider(Plugin):
         for path, change in found.items():
             text = diff.property_path(path)
             try:
-                replaces = self.table.change(token, text) == "replaced"
+                effect = self.table.change(token, text)
             except UnknownRuleError as error:
                 raise ProviderError(str(error)) from error
+            if effect == "ignored":
+                continue
+            replaces = effect == "replaced"
             details[text] = Diff(
                 kind=Diff.Kind.Value(change.upper() + ("_REPLACE" if replaces else "")), inputDiff=True
             )
@@ -107,9 +113,16 @@ class AnyProvider(Plugin):
         return response(
             changes=response.DIFF_SOME if details else response.DIFF_NONE,
             replaces=replaced,
+            deleteBeforeReplace=bool(replaced) and self._keeps_name(token, request),
             detailedDiff=details,
             hasDetailedDiff=True,
         )
+
+    def _keeps_name(self, token: str, request: Any) -> bool:
+        """Whether old and new would have the same name, one that was given: the old one must go first."""
+        names = [line.property for line in self.table.of(token) if "autonamed" in line.rules]
+        olds, news = decode(request.old_inputs), decode(request.news)
+        return AUTONAMED not in news and any(_get(olds, name) == _get(news, name) for name in names)
 
     def Create(self, request, context):  # noqa: N802
         def create() -> provider_pb2.CreateResponse:
@@ -121,6 +134,8 @@ class AnyProvider(Plugin):
                 raise ProviderError("LimitExceeded: the quota is used up")
             made_up = hashlib.sha256((request.urn + secrets.token_hex(4)).encode()).hexdigest()[:12]
             identifier, outputs = self._answer(request.urn, request.properties, made_up)
+            if has_unknown(outputs):
+                raise ProviderError("its lines name properties that nothing gives")
             return provider_pb2.CreateResponse(id=identifier, properties=encode(outputs))
 
         return self.guarded(context, create)
@@ -131,6 +146,13 @@ class AnyProvider(Plugin):
                 _take_time(request.urn)
             # What was computed once is known in previews too: the resource stays the one it is.
             _, outputs = self._answer(request.urn, request.news, request.id)
+            for line in self._lines(request.urn):
+                if "renewed" in line.rules:
+                    before = _get(decode(request.olds), line.property)
+                    if request.preview:
+                        _put(outputs, line.property, UNKNOWN)
+                    elif isinstance(before, int):
+                        _put(outputs, line.property, before + 1)
             return provider_pb2.UpdateResponse(properties=encode(outputs))
 
         return self.guarded(context, update)
@@ -159,14 +181,11 @@ class AnyProvider(Plugin):
                 lines = self.table.of(request.tok)
             except UnknownRuleError as error:
                 raise ProviderError(str(error)) from error
-            arguments = decode(request.args)
-            results = {
-                line.property: UNKNOWN
-                if has_unknown(arguments)
-                else line.filled({**self.config, **arguments})
-                for line in lines
-                if "result" in line.rules
-            }
+            # The engine asks only when it knows every argument.
+            known = {**self.config, **decode(request.args), "fresh": secrets.token_hex(8)}
+            results = {line.property: line.filled(known) for line in lines if "result" in line.rules}
+            if has_unknown(results):
+                raise ProviderError(f"{request.tok}: its lines name arguments that are not given")
             keyword: Any = {"return": encode(results)}
             return provider_pb2.InvokeResponse(**keyword)
 
@@ -185,7 +204,8 @@ class AnyProvider(Plugin):
             which what the cloud adds is unknown.
         """
         outputs = decode(inputs)
-        digest = hashlib.sha256(json.dumps(outputs, sort_keys=True).encode()).hexdigest()
+        text = json.dumps(outputs, sort_keys=True).encode()
+        digest = UNKNOWN if has_unknown(outputs) else hashlib.sha256(text).hexdigest()
         known = {"name": urn.rsplit("::", 1)[1], "id": identifier, "hash": digest} | self.config
         for line in self._lines(urn):
             if not line.rules & {"computed", "default"} or _get(outputs, line.property) is not None:

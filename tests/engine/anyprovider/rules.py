@@ -23,7 +23,10 @@ RULES = {
     "guards": "while it is true the resource cannot be deleted",
     "empties": "while it is not true the resource, which is taken to hold something, cannot be deleted",
     "merged": "of a provider: its pairs are added to the property that `value` names",
+    "ignored": "a change counts for nothing",
+    "renewed": "of what is computed: anew by each update, a number by counting",
 }
+CHANGES = {"in-place", "replaced", "ignored"}
 TABLES = Path(__file__).parent / "tables"
 EVERY = "*"
 _PLACE = re.compile(r"\{([A-Za-z][A-Za-z0-9.]*)\}")
@@ -90,10 +93,11 @@ class Table:
             raise ValueError(f"{where}: no source")
         if not rules or rules - set(RULES):
             raise ValueError(f"{where}: rules are {sorted(RULES)}, not {line['rules']!r}")
-        if {"replaced", "in-place"} <= rules:
-            raise ValueError(f"{where}: both replaced and in-place")
-        for name in line["properties"].split():
-            yield Line(line["type"], name, rules, line["value"], line["source"])
+        if len(rules & CHANGES) > 1:
+            raise ValueError(f"{where}: both {' and '.join(sorted(rules & CHANGES))}")
+        for token in line["types"].split():
+            for name in line["properties"].split():
+                yield Line(token, name, rules, line["value"], line["source"])
 
     def of(self, token: str) -> list[Line]:
         """The lines of a type.
@@ -108,16 +112,15 @@ class Table:
         return found + [line for line in self.lines if line.type == EVERY]
 
     def change(self, token: str, path: str) -> str:
-        """``replaced`` or ``in-place`` for a changed property; the most exact line decides.
+        """``replaced``, ``in-place`` or ``ignored`` for a changed property; the most exact line decides.
 
         :raises UnknownRuleError: when no line says which.
         """
-        lines = [
-            line for line in self.of(token) if line.covers(path) and line.rules & {"replaced", "in-place"}
-        ]
+        plain = re.sub(r"\[\d+\]", "", path)  # whichever of a list it is
+        lines = [line for line in self.of(token) if line.covers(plain) and line.rules & CHANGES]
         if not lines:
             raise UnknownRuleError(
                 f"{token}: {path} changed, and no line of {self.name}.csv says what that does: add one"
             )
         exact = max(lines, key=lambda line: (len(line.property), line.type != EVERY))
-        return "replaced" if "replaced" in exact.rules else "in-place"
+        return next(iter(exact.rules & CHANGES))
