@@ -7,7 +7,7 @@ RUN := $(PY) -m tools.
 
 .DEFAULT_GOAL := help
 .PHONY: help up down preview refresh plan render cluster cluster-down images train logs open status secret \
-	unprotect env backend validate test test-all bench check docs lock
+	unprotect env backend validate move test test-all bench check docs lock
 
 help: ## List the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
@@ -46,6 +46,9 @@ validate: $(VENV)/.program ## Check the stack file, then its manifests and netwo
 
 backend: $(VENV)/.program ## Make the shared state's bucket and key in the stack's cloud, once; print the login
 	@$(RUN)backend --stack $(STACK)
+
+move: $(VENV)/.program ## Copy all experiments into another, empty stack: FROM=dev TO=aws
+	@$(RUN)move --from '$(FROM)' --to '$(or $(TO),$(error say where: make move FROM=dev TO=aws))'
 
 # --- the dev stack's cluster and images ------------------------------------------------------------
 cluster: $(VENV)/.program ## Find or make a cluster for the dev stack
