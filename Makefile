@@ -6,7 +6,7 @@ PY := $(VENV)/bin/python
 RUN := $(PY) -m tools.
 
 .DEFAULT_GOAL := help
-.PHONY: help up down preview refresh plan render cluster cluster-down images train logs open status secret \
+.PHONY: help up down preview refresh plan render cluster cluster-down images train run jobs stop logs open status secret \
 	unprotect env backend validate move test test-all bench check docs lock
 
 help: ## List the verbs
@@ -64,6 +64,16 @@ images: $(VENV)/.program ## Build the images and put them onto the cluster's nod
 train: $(VENV)/.program ## Run examples/quickstart as a pod, or with FROM=here on this machine
 	@$(RUN)train --stack $(STACK) $(if $(FROM),--from $(FROM)) $(if $(PROJECT),--project $(PROJECT)) \
 		$(foreach p,$(PARAMS),--param $(p))
+
+run: $(VENV)/.program ## Run a job and follow it: JOB=name PARAMS="alpha=0.3" REF=branch|tag|sha DETACH=1
+	@$(RUN)run --stack $(STACK) --job '$(JOB)' $(foreach p,$(PARAMS),--param '$(p)') \
+		$(if $(REF),--ref '$(REF)') $(if $(DETACH),--detach)
+
+jobs: $(VENV)/.program ## The jobs, their last runs and results, links to MLflow
+	@$(RUN)jobs --stack $(STACK)
+
+stop: $(VENV)/.program ## End what runs of a job: JOB=name
+	@$(RUN)stop --stack $(STACK) --job '$(JOB)'
 
 status: $(VENV)/.program ## What is up, versions, addresses
 	@$(RUN)status --stack $(STACK)

@@ -7,7 +7,7 @@ from typing import Any
 import pulumi
 
 from . import clouds
-from .jobs import Jobs, JobsArgs
+from .jobs.jobs import Jobs, JobsArgs
 from .settings import Stack
 from .tracking import Tracking, TrackingArgs
 

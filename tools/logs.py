@@ -1,4 +1,7 @@
-"""`make logs`: the log of the server, its database or a job; of the container before it where one crashed."""
+"""`make logs`: the log of the server, its database or a job; of the container before it where one crashed.
+
+Of a job template it is the newest run's, through all its containers, and to its end where it still works.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,8 @@ from rich.markup import escape
 
 from tools.common import Failure, cli, console
 from tools.deployed import Deployed, find
+from tools.jobs.follow import ended, follow
+from tools.jobs.template import jobs_of
 
 PARTS = ("server", "database", "migration")
 
@@ -18,11 +23,16 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--stack", default="dev", help="stack name (default: dev)")
     parser.add_argument("--part", choices=PARTS, default="server", help="default: %(default)s")
-    parser.add_argument("--job", metavar="NAME", help="a Job instead, as `make status` names it")
+    parser.add_argument("--job", metavar="NAME", help="a job's newest run instead, or a Job by its name")
     parser.add_argument("--follow", action="store_true", help="stay and show new lines")
     parser.add_argument("--tail", type=int, default=200, help="lines per container (default: %(default)s)")
     args = parser.parse_args(argv)
     deployed = find(args.stack)
+    if args.job and (runs := jobs_of(deployed, args.job)):
+        args.job = runs[0]["metadata"]["name"]
+        if ended(runs[0]) is None:
+            follow(deployed, args.job)
+            return 0
     pods = _pods(deployed, args.job, args.part)
     for pod in pods:
         if crashed := _crash(pod):
@@ -33,7 +43,8 @@ def main(argv: list[str]) -> int:
         if not args.follow:
             if len(pods) > 1:
                 console.print(f"[bold]{pod['metadata']['name']}[/]")
-            _show(deployed, pod["metadata"]["name"], f"--tail={args.tail}")
+            for words in _containers(pod):
+                _show(deployed, pod["metadata"]["name"], f"--tail={args.tail}", *words)
     if args.follow:
         selector = _selector(args.job, args.part)
         words = ["--follow", f"--tail={args.tail}", "--selector", selector, "--max-log-requests=50"]
@@ -59,6 +70,14 @@ def _pods(deployed: Deployed, job: str | None, part: str) -> list[dict[str, Any]
         what = f"Job {job}" if job else part
         raise Failure(f"{what} has no pod in namespace {deployed.namespace}", f"Jobs there are: {known}")
     return sorted(pods, key=lambda pod: pod["metadata"]["creationTimestamp"])
+
+
+def _containers(pod: dict[str, Any]) -> list[list[str]]:
+    """What picks each container of a pod that has a log, in the order in which they ran."""
+    status = pod["status"]
+    states = [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]
+    begun = [each["name"] for each in states if "waiting" not in each.get("state", {})]
+    return [["--container", name] for name in begun] or [[]]
 
 
 def _crash(pod: dict[str, Any]) -> str | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pulumi
 import pulumi_kubernetes as kubernetes
@@ -12,13 +11,11 @@ import pulumi_kubernetes as kubernetes
 from ..contracts import CodeArchive, Images, Text, TrackingAccess
 from ..settings.jobs import Job
 from ..tracking.labels import labels
-from .pod import LAUNCHER_FILE
+from .names import LAUNCHER
 from .template import JobTemplate, JobTemplateArgs
 
 core = kubernetes.core.v1
 meta = kubernetes.meta.v1
-
-LAUNCHER = Path(__file__).parent / "scripts" / LAUNCHER_FILE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +57,7 @@ class Jobs(pulumi.ComponentResource):
                 namespace=args.access.namespace,
                 labels=labels("job"),
             ),
-            data={LAUNCHER_FILE: LAUNCHER.read_text()},
+            data={LAUNCHER.name: LAUNCHER.read_text()},
             opts=pulumi.ResourceOptions(parent=self),
         )
         self.launcher = launcher.metadata.name

@@ -30,7 +30,6 @@ REQUESTS = ResourceAmounts(cpu="250m", memory="768Mi")
 LIMITS = ResourceAmounts(cpu="2", memory="2Gi")
 """Two MLflow processes of 0.2 GB each, and the code itself."""
 LAUNCHER_FOLDER = "/launcher"
-LAUNCHER_FILE = "launcher.py"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,6 +18,7 @@ from ..settings.workloads import Git, Workload
 from ..third_party import GIT_SYNC
 from ..tracking.labels import labels
 from ..tracking.pods import TMP, container_security
+from .names import ARCHIVE, ARCHIVE_VOLUME, COMMIT, FETCH
 
 core = kubernetes.core.v1
 meta = kubernetes.meta.v1
@@ -31,9 +32,6 @@ SIZE = "10Gi"
 SECRETS = "/etc/git-secret"
 CA_FILE = "/etc/git-ca/ca.pem"
 SYNC_LIMIT = "10m"
-ARCHIVE = "code.tar.gz"
-FETCH = "fetch-code"
-"""Name of the init container, whichever kind it is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,19 +172,19 @@ def _archive(name: str, git: Git, args: SourceArgs, opts: pulumi.ResourceOptions
         binary_data={ARCHIVE: base64.b64encode(code.tar_gz).decode()},
         opts=opts,
     )
-    target = f"{CODE}/.worktrees/$COMMIT"
+    target = f"{CODE}/.worktrees/${COMMIT}"
     script = (
-        f"mkdir -p {target} && tar -xzf /archive/{ARCHIVE} -C {target} && ln -s .worktrees/$COMMIT {LINK}"
+        f"mkdir -p {target} && tar -xzf /archive/{ARCHIVE} -C {target} && ln -s .worktrees/${COMMIT} {LINK}"
     )
     container = core.ContainerArgs(
         name=FETCH,
         image=args.image,
         image_pull_policy="IfNotPresent",
         command=["sh", "-c", script],
-        env=[core.EnvVarArgs(name="COMMIT", value=code.commit)],
+        env=[core.EnvVarArgs(name=COMMIT, value=code.commit)],
         volume_mounts=[
             core.VolumeMountArgs(name="code", mount_path=CODE),
-            core.VolumeMountArgs(name="archive", mount_path="/archive", read_only=True),
+            core.VolumeMountArgs(name=ARCHIVE_VOLUME, mount_path="/archive", read_only=True),
         ],
         security_context=container_security(),
         resources=_small("128Mi"),
@@ -197,7 +195,7 @@ def _archive(name: str, git: Git, args: SourceArgs, opts: pulumi.ResourceOptions
         place=LINK,
         folder=git.path,
         init_containers=[container],
-        volumes=[_checkout(), core.VolumeArgs(name="archive", config_map=archive)],
+        volumes=[_checkout(), core.VolumeArgs(name=ARCHIVE_VOLUME, config_map=archive)],
         mounts=[core.VolumeMountArgs(name="code", mount_path=CODE)],
     )
 

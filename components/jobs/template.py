@@ -11,7 +11,8 @@ import pulumi_kubernetes as kubernetes
 from ..contracts import CodeArchive, Images, Text, TrackingAccess
 from ..settings.jobs import Job
 from ..tracking.labels import labels
-from .pod import LAUNCHER_FILE, LAUNCHER_FOLDER, PodArgs, container_of, image_of, pod_labels, pod_of
+from .names import EXPERIMENT, JOB_LABEL, LAUNCHER, MAIN, MISDESCRIBED
+from .pod import LAUNCHER_FOLDER, PodArgs, container_of, image_of, pod_labels, pod_of
 from .source import Code, SourceArgs, code_of
 from .workspace import PLACE, Mounted, workspace_of
 
@@ -19,15 +20,10 @@ batch = kubernetes.batch.v1
 core = kubernetes.core.v1
 meta = kubernetes.meta.v1
 
-MAIN = "job"
-"""Name of the container that runs the code."""
 NEVER = "0 0 1 1 *"
 """The schedule of a template without one: the field is required, and it is suspended."""
 LATE_SECONDS = 600
 """A run that could not start this long after it was due is left out."""
-JOB_LABEL = "mlflow/job"
-EXPERIMENT = "mlflow/experiment"
-"""Annotation: where `make jobs` looks for the runs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,9 +126,16 @@ def job_spec(args: JobTemplateArgs, code: Code, workspace: Mounted) -> batch.Job
         ttl_seconds_after_finished=settings.history.seconds,
         # A new attempt starts once the old pod has really ended, so that two never share a workspace.
         pod_replacement_policy="Failed",
-        # An evicted pod, or one whose node goes, is no failure of the code's.
+        # What cannot start as it is described fails at once. An evicted pod, or one whose node goes, is no
+        # failure of the code's.
         pod_failure_policy=batch.PodFailurePolicyArgs(
             rules=[
+                batch.PodFailurePolicyRuleArgs(
+                    action="FailJob",
+                    on_exit_codes=batch.PodFailurePolicyOnExitCodesRequirementArgs(
+                        container_name=MAIN, operator="In", values=[MISDESCRIBED]
+                    ),
+                ),
                 batch.PodFailurePolicyRuleArgs(
                     action="Ignore",
                     on_pod_conditions=[
@@ -140,7 +143,7 @@ def job_spec(args: JobTemplateArgs, code: Code, workspace: Mounted) -> batch.Job
                             type="DisruptionTarget", status="True"
                         )
                     ],
-                )
+                ),
             ]
         ),
         template=core.PodTemplateSpecArgs(
@@ -152,7 +155,7 @@ def job_spec(args: JobTemplateArgs, code: Code, workspace: Mounted) -> batch.Job
 
 def launcher_command(job: str, settings: Job, code: Code, workspace: Mounted) -> list[str]:
     """The launcher with what it is to run. Words that a run adds before ``--`` override earlier ones."""
-    command = ["python", f"{LAUNCHER_FOLDER}/{LAUNCHER_FILE}", code.place]
+    command = ["python", f"{LAUNCHER_FOLDER}/{LAUNCHER.name}", code.place]
     command += [f"--path={code.folder}"] if code.folder else []
     command += [f"--experiment={settings.experiment or job}", f"--workspace={PLACE}"]
     command += [f"--keep-days={workspace.keep_days}"] if workspace.keep_days else []

@@ -90,6 +90,10 @@ def source_problems(key: str, workload: Workload, cloud: Cloud) -> Iterator[Prob
 def _git(key: str, git: Git, cloud: Cloud) -> Iterator[Problem]:
     if (git.repo is None) == (git.local is None):
         yield Problem(f"{key}.repo", "is missing" if git.repo is None else "and local exclude each other")
+    if git.holds_credentials:
+        yield Problem(
+            f"{key}.repo", "must hold no credentials (value not shown); name a group in credentials"
+        )
     if git.local is not None:
         if cloud is not Cloud.DEV:
             yield Problem(f"{key}.local", "only fits a dev stack; push the code and set repo")

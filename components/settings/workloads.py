@@ -34,8 +34,6 @@ def _repository(value: str) -> str:
     parts = urlsplit(value)
     if parts.scheme not in ("https", "ssh") or not parts.hostname or not parts.path.strip("/"):
         raise ValueError("must be https://host/path, ssh://user@host/path or user@host:path")
-    if parts.password or (parts.scheme == "https" and parts.username):
-        raise ValueError("must hold no credentials; name a secret group in `credentials`")
     return value
 
 
@@ -92,6 +90,12 @@ class Git(Model):
     """User name beside GIT_TOKEN; most hosts take any."""
     ca_bundle: str | None = None
     """PEM certificates that the host's certificate is checked against. Default: public authorities."""
+
+    @property
+    def holds_credentials(self) -> bool:
+        """Whether `repo` holds a password or token."""
+        parts = urlsplit(self.repo or "")
+        return bool(parts.password or (parts.scheme == "https" and parts.username))
 
     @property
     def archive_key(self) -> tuple[str, str, str]:

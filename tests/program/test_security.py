@@ -75,7 +75,7 @@ def test_images_are_our_own_or_stand_in_the_table(case: str) -> None:
 
 def test_the_table_has_fixed_versions_and_no_bitnami() -> None:
     for row in THIRD_PARTY.values():
-        assert re.search(r":\d+\.\d+", row.reference), row.reference
+        assert re.search(r":v?\d+\.\d+", row.reference), row.reference
         assert "bitnami" not in row.reference
 
 

@@ -346,6 +346,15 @@ ROWS = [
     ),
 ]
 
+ROWS.append(
+    # Each of a job's settings: tests/program/test_jobs.py.
+    Row(
+        "jobs",
+        {"jobs": {"train": {"git": {"repo": "https://git.example.com/a/b"}}}},
+        lambda p: p.one("CronJob", "mlflow-jobs-train"),
+    )
+)
+
 NOT_IN_MANIFESTS = {
     "cloud": "it chooses the model",
     "cluster.context": "which cluster is reached; the cluster tier covers it",

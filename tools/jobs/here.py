@@ -14,10 +14,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from components.contracts import THROUGH_THE_SERVER
+from components.jobs.names import LAUNCHER
 from tools.common import ROOT, Failure, cache_dir, run, step
 from tools.deployed import Deployed
-from tools.jobs.pod import RUN_LINE
-from tools.jobs.project import LAUNCHER, Project
+from tools.jobs.follow import RUN_LINE
+from tools.jobs.project import Project
 
 REQUIREMENTS = ROOT / "images" / "job" / "requirements.txt"
 INSTALL_LIMIT = 15 * 60
@@ -74,7 +75,7 @@ def environment(deployed: Deployed, client: Path) -> dict[str, str]:
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "DO_NOT_TRACK": "true",
         **THROUGH_THE_SERVER,
-        **_credentials(deployed),
+        **credentials(deployed),
     }
     host = urlsplit(deployed.url).hostname or ""
     if _is_private(host):  # no proxy of the company's reaches a node of ours
@@ -83,7 +84,8 @@ def environment(deployed: Deployed, client: Path) -> dict[str, str]:
     return {**kept, **added}
 
 
-def _credentials(deployed: Deployed) -> dict[str, str]:
+def credentials(deployed: Deployed) -> dict[str, str]:
+    """What the jobs' user signs in with, as environment; empty without sign-in."""
     secret = deployed.outputs.get("jobsSecret")
     if not secret:
         return {}

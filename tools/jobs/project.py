@@ -13,7 +13,6 @@ import yaml
 
 from tools.common import Failure
 
-LAUNCHER = Path(__file__).with_name("launcher.py")
 CONFIG_MAP_LIMIT = 900_000
 """Bytes of content; Kubernetes refuses a ConfigMap above 1 MiB, encoded and with its metadata."""
 LEFT_BEHIND = {"__pycache__", "mlruns", "mlartifacts", "outputs"}

@@ -23,6 +23,8 @@ from pathlib import Path
 
 STOPPED = 143
 """Exit code of a process that SIGTERM ended (128 + 15)."""
+MISDESCRIBED = 78
+"""Exit code of a job that cannot start as it is described (EX_CONFIG of sysexits.h): trying again is vain."""
 CHILD_SECONDS = 20
 """How long the code may clean up after SIGTERM; within the pod's grace period, with time to close the run."""
 DAY = 86400
@@ -127,9 +129,9 @@ def install(args, folder, place):
 
 
 def checked(command, cwd=None):
-    """Run a tool whose failure is the job's."""
+    """Run a tool whose failure is this attempt's: a package index may answer the next one."""
     if subprocess.run(command, cwd=cwd, check=False).returncode:
-        raise Wrong("the requirements could not be installed; see above")
+        sys.exit("launcher: the requirements could not be installed; see above")
 
 
 def trigger():
@@ -200,6 +202,23 @@ def opened(mlflow, args, folder, experiment, tags):
     return submitted.run_id, submitted.command_proc
 
 
+def check_entry_point(folder, name, parameters):
+    """Refuse what MLflow would let pass: a misspelt parameter reaches a script as an option of that name."""
+    import yaml  # comes with MLflow
+
+    file = folder / "MLproject"
+    if not file.is_file():
+        raise Wrong("the project has no MLproject file; add one, or give a module or a command")
+    known = (yaml.safe_load(file.read_text()) or {}).get("entry_points") or {}
+    if name not in known:
+        raise Wrong(f"MLproject has no entry point {name}; it has: {', '.join(sorted(known)) or 'none'}")
+    declared = known[name].get("parameters") or {}
+    for parameter in parameters:
+        if parameter not in declared:
+            listed = ", ".join(sorted(declared)) or "none"
+            raise Wrong(f"entry point {name} has no parameter {parameter}; it has: {listed}")
+
+
 def stop(process):
     """End the code: asked first, killed when it takes too long."""
     for number, patience in ((signal.SIGTERM, CHILD_SECONDS), (signal.SIGKILL, 5)):
@@ -217,6 +236,8 @@ def launch(args, signals):
     place = workspace(args)
     if place:
         os.environ["WORKSPACE"] = str(place)
+    if not (args.module or args.command):
+        check_entry_point(folder, args.entry_point, pairs(args.param))
     install(args, folder, place)
 
     import mlflow  # seconds, and not needed before
@@ -273,6 +294,7 @@ def main():
         return launch(args, Signals())
     except Wrong as wrong:
         log.error("%s", wrong)  # noqa: TRY400 - the line is the message
+        return MISDESCRIBED
     except Stopped:
         log.warning("stopped from outside before a run was opened")
         return STOPPED

@@ -1,0 +1,135 @@
+"""`make jobs`: the job templates, their last runs, how those ended, and where MLflow shows them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import urllib.error
+import urllib.request
+from base64 import b64encode
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from components.jobs.names import EXPERIMENT
+from tools.common import Failure, cli
+from tools.deployed import Deployed, find
+from tools.jobs.follow import ended
+from tools.jobs.here import credentials
+from tools.jobs.template import JOB_LABEL, templates
+
+LIMIT = 10
+"""Seconds for an answer of the server."""
+NEWEST = 1000
+"""Runs that are looked through for the last one of each job."""
+out = Console(highlight=False)
+if not out.is_terminal:
+    out.width = 240  # a pipe wraps nothing
+
+
+def main(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--stack", default="dev", help="stack name (default: dev)")
+    args = parser.parse_args(argv)
+    deployed = find(args.stack)
+    known = templates(deployed)
+    if not known:
+        raise Failure(f"stack {args.stack} has no jobs", "describe them under mlflow:jobs; see docs/jobs.md")
+    newest: dict[str, dict[str, Any]] = {}
+    for job in deployed.objects("jobs", "--selector", JOB_LABEL):
+        name = job["metadata"]["labels"][JOB_LABEL]
+        if name not in newest or _created(job) > _created(newest[name]):
+            newest[name] = job
+    out.print(_table(deployed, known, newest, last_runs(deployed, known)))
+    return 0
+
+
+def last_runs(deployed: Deployed, known: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Job's name → its newest run in MLflow, which keeps runs when their Jobs are long gone."""
+    wanted = {each["metadata"]["annotations"][EXPERIMENT] for each in known.values()}
+    user = credentials(deployed)
+    listed = _ask(deployed, user, "experiments/search", {"max_results": 10000}).get("experiments", [])
+    ids = [each["experiment_id"] for each in listed if each["name"] in wanted]
+    if not ids:
+        return {}
+    query = {
+        "experiment_ids": ids,
+        "filter": "tags.`job.name` LIKE '%'",
+        "order_by": ["attributes.start_time DESC"],
+        "max_results": NEWEST,
+    }
+    found: dict[str, dict[str, Any]] = {}
+    for run in _ask(deployed, user, "runs/search", query).get("runs", []):
+        found.setdefault(_tags(run)["job.name"], run)
+    return found
+
+
+def _table(
+    deployed: Deployed,
+    known: dict[str, dict[str, Any]],
+    newest: dict[str, dict[str, Any]],
+    runs: dict[str, dict[str, Any]],
+) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("job", "starts", "last Job", "run", "commit", "when", "MLflow run"):
+        table.add_column(column, overflow="fold")
+    for name, template in sorted(known.items()):
+        job, run = newest.get(name), runs.get(name)
+        state = (ended(job) or "working") if job else ""
+        tags = _tags(run) if run else {}
+        table.add_row(
+            name,
+            _starts(template["spec"]),
+            f"[red]{state}[/]" if state == "Failed" else state,
+            run["info"]["status"] if run else "none yet",
+            tags.get("mlflow.source.git.commit", "")[:12],
+            f"{datetime.fromtimestamp(run['info']['start_time'] / 1000, UTC):%Y-%m-%d %H:%M} UTC"
+            if run
+            else "",
+            f"{deployed.url}/#/experiments/{run['info']['experiment_id']}/runs/{run['info']['run_id']}"
+            if run
+            else f"make run JOB={name}",
+        )
+    return table
+
+
+def _starts(spec: dict[str, Any]) -> str:
+    """What starts a template."""
+    if not spec.get("suspend"):
+        return f"{spec['schedule']} {spec.get('timeZone', '')}".strip()
+    return "by hand"
+
+
+def _created(job: dict[str, Any]) -> str:
+    return job["metadata"]["creationTimestamp"]
+
+
+def _tags(run: dict[str, Any]) -> dict[str, str]:
+    return {tag["key"]: tag["value"] for tag in run["data"].get("tags", [])}
+
+
+def _ask(deployed: Deployed, user: dict[str, str], call: str, body: dict[str, Any]) -> dict[str, Any]:
+    """A call of MLflow's REST API.
+
+    :raises Failure: when the server does not answer it.
+    """
+    address = f"{deployed.url}/api/2.0/mlflow/{call}"
+    request = urllib.request.Request(address, json.dumps(body).encode(), {"Content-Type": "application/json"})
+    if user:
+        pair = f"{user['MLFLOW_TRACKING_USERNAME']}:{user['MLFLOW_TRACKING_PASSWORD']}"
+        request.add_header("Authorization", f"Basic {b64encode(pair.encode()).decode()}")
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(request, timeout=LIMIT) as answer:
+            return json.load(answer)
+    except OSError as error:
+        reason = error.read(300).decode() if isinstance(error, urllib.error.HTTPError) else error
+        raise Failure(
+            f"{address}: {reason}", f"is the server up? make status STACK={deployed.stack}"
+        ) from None
+
+
+if __name__ == "__main__":
+    cli(main)
