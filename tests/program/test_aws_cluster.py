@@ -152,6 +152,13 @@ def test_kubernetes_is_reached_through_the_cluster_and_never_the_users_context(a
     assert config["clusters"][0]["cluster"]["server"].endswith("endpoint")
 
 
+def test_the_security_group_that_eks_makes_has_the_tags_too(made_plan: Plan) -> None:
+    group = made_plan.one("Cluster").outputs["vpcConfig"]["clusterSecurityGroupId"]
+    tags = [inputs(one) for one in made_plan.of_type("Tag")]
+    assert {one["resourceId"] for one in tags} == {group}
+    assert {one["key"]: one["value"] for one in tags}.items() >= TAGS.items()
+
+
 def test_a_profile_and_a_role_reach_the_command_that_signs_in_to_kubernetes() -> None:
     role = "arn:aws:iam::123456789012:role/deploy"
     config = {"aws:profile": "prod", "aws:assumeRoles": [{"roleArn": role}]}
@@ -560,7 +567,7 @@ def test_container_logs_are_sent_where_the_stack_says_so_and_kept_for_a_month() 
         assert settings["manager"]["applicationSignals"]["autoMonitor"]["monitorAllServices"] is False
         groups = [one for one in found.of_type("LogGroup") if "container-logs" in one.name]
         assert {inputs(one)["retentionInDays"] for one in groups} == {30}
-        arns = {f"{one.outputs['arn']}:*" for one in groups}
+        arns = {f"{one.outputs['arn']}{end}" for one in groups for end in ("", ":*")}
         (allowed,) = [
             statement
             for name, statement in documents(found, "RolePolicy", "policy")
@@ -769,6 +776,16 @@ def test_load_balancers_go_while_their_maker_the_nodes_and_the_way_out_still_sta
         for service in found.of_type("Service"):
             there = {one.type.rpartition(":")[2] for one in outlived_by(found, service)}
             assert set(parts) <= there, (cluster, service.name, set(parts) - there)
+
+
+def test_charts_have_nodes_and_dns_to_run_on_to_the_end() -> None:
+    found = CLUSTERS["node groups"]()
+    needed = {
+        one.urn for one in (*found.of_type("NodeGroup"), *found.of_type("Addon")) if "logs" not in one.name
+    }
+    assert len(needed) == 3 + 5
+    for release in found.of_type("Release"):
+        assert needed <= outlives(found, release)
 
 
 def test_volumes_and_pods_go_before_the_nodes(made_plan: Plan) -> None:

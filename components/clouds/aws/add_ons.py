@@ -15,7 +15,7 @@ import pulumi
 import pulumi_aws as aws
 
 from .provider import Account
-from .roles import Role, RoleArgs, allow, document, pod_identity_trust
+from .roles import Role, RoleArgs, allow, document, log_groups, pod_identity_trust
 
 LOG_DAYS = 30
 """Days that container logs are kept."""
@@ -165,7 +165,7 @@ class ContainerLogs(_AddOns):
                 "logs": document(
                     allow(
                         ["logs:CreateLogStream", "logs:PutLogEvents", "logs:DescribeLogStreams"],
-                        [pulumi.Output.concat(group.arn, ":*") for group in groups],
+                        log_groups(*groups),
                     )
                 )
             },

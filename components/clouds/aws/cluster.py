@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import pulumi
 import pulumi_aws as aws
@@ -16,7 +16,7 @@ from ...settings.aws import AwsStack, ComputeMode, IdentityMode, NewAwsCluster
 from ..names import stack_name
 from .add_ons import AddOnsArgs, ClusterAddOns, ContainerLogs, NetworkAddOns
 from .charts import Charts, ChartsArgs
-from .control_plane import ControlPlane, ControlPlaneArgs
+from .control_plane import ControlPlane, ControlPlaneArgs, known
 from .load_balancers import alb, nlb
 from .network import Network, NetworkArgs
 from .nodes import AutoNodes, NodeGroups, NodesArgs
@@ -211,17 +211,12 @@ def _made(cluster: aws.eks.Cluster, network: Network) -> _Facts:
         name=cluster.name,
         arn=cluster.arn,
         endpoint=cluster.endpoint,
-        authority=_known(cluster.certificate_authority.data),
+        authority=known(cluster.certificate_authority.data),
         vpc_id=network.vpc_id,
         subnet_ids=network.private_subnet_ids,
-        security_group_id=_known(cluster.vpc_config.cluster_security_group_id),
-        issuer_url=_known(cluster.identities[0].oidcs[0].issuer),
+        security_group_id=known(cluster.vpc_config.cluster_security_group_id),
+        issuer_url=known(cluster.identities[0].oidcs[0].issuer),
     )
-
-
-def _known(value: pulumi.Output[str | None]) -> pulumi.Output[str]:
-    """A field that the SDK calls optional, and that EKS sets on every cluster."""
-    return cast("pulumi.Output[str]", value)
 
 
 def _oidc_provider(settings: AwsStack, account: Account, facts: _Facts) -> pulumi.Output[str] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import pulumi
 import pulumi_aws as aws
@@ -11,7 +12,7 @@ import pulumi_aws as aws
 from ...settings.aws import ComputeMode, NewAwsCluster
 from ...settings.versions import DEFAULTS, Product
 from .provider import Account
-from .roles import Role, RoleArgs, allow, document, service_trust
+from .roles import Role, RoleArgs, allow, document, log_groups, service_trust
 
 LOGS = ["api", "audit", "authenticator", "controllerManager", "scheduler"]
 LOG_DAYS = 30
@@ -73,6 +74,7 @@ class ControlPlane(pulumi.ComponentResource):
         )
         role = self._role(logs, key)
         self.cluster = self._cluster(role, key, logs)
+        self._tag_security_group()
         self.access = [
             resource
             for index, principal in enumerate(args.settings.admins)
@@ -88,7 +90,7 @@ class ControlPlane(pulumi.ComponentResource):
             ),
             # Otherwise the dying cluster makes its log group again, and the next `up` fails on it.
             "logs": document(
-                {"Effect": "Deny", "Action": ["logs:CreateLogGroup"], "Resource": [logs.arn]},
+                {"Effect": "Deny", "Action": ["logs:CreateLogGroup"], "Resource": log_groups(logs)},
             ),
         }
         if auto:
@@ -153,6 +155,17 @@ class ControlPlane(pulumi.ComponentResource):
             ),
         )
 
+    def _tag_security_group(self) -> None:
+        """EKS makes the cluster's security group itself, and leaves the provider's tags out."""
+        for tag, value in self._args.account.tags.items():
+            aws.ec2.Tag(
+                f"{self._name}-group-{tag}",
+                resource_id=known(self.cluster.vpc_config.cluster_security_group_id),
+                key=tag,
+                value=value,
+                opts=self._child,
+            )
+
     def _administrator(self, index: int, principal: str) -> list[pulumi.Resource]:
         entry = aws.eks.AccessEntry(
             f"{self._name}-admin-{index}",
@@ -161,6 +174,11 @@ class ControlPlane(pulumi.ComponentResource):
             opts=self._child,
         )
         return [entry, access_policy(f"{self._name}-admin-{index}", entry, ADMIN_POLICY, self._args.account)]
+
+
+def known(value: pulumi.Output[str | None]) -> pulumi.Output[str]:
+    """A field that the SDK calls optional, and that EKS sets on every cluster."""
+    return cast("pulumi.Output[str]", value)
 
 
 def access_policy(

@@ -82,6 +82,14 @@ def document(*statements: Mapping[str, Any]) -> pulumi.Output[str]:
     return pulumi.Output.json_dumps({"Version": VERSION, "Statement": list(statements)})
 
 
+def log_groups(*groups: aws.cloudwatch.LogGroup) -> list[pulumi.Output[str]]:
+    """Log groups as the resources of a statement: themselves and the streams in them.
+
+    Source: Service Authorization Reference, "Resource types defined by Amazon CloudWatch Logs".
+    """
+    return [pulumi.Output.concat(group.arn, end) for group in groups for end in ("", ":*")]
+
+
 def service_trust(service: str, *actions: str) -> pulumi.Output[str]:
     """Trust in an AWS service, such as ``eks.amazonaws.com``."""
     return document(
