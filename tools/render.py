@@ -132,6 +132,9 @@ def main(arguments: list[str]) -> int:
         rendered = manifests(plan, show_secrets=options.show_secrets)
         write(options.out, rendered, private=options.show_secrets)
     console.print(f"Wrote {len(rendered)} objects to {options.out}")
+    for one in (one for one in plan.resources if one.is_helm_release):
+        chart = plain(one.inputs)
+        console.print(f"[yellow]Not rendered:[/] Helm's chart {chart['chart']} {chart.get('version', '')}")
     _warn(rendered, options.show_secrets)
     return report(plan)
 

@@ -33,10 +33,9 @@ S3_KEYS = {
     }
 }
 POSTGRESQL_URL = {"secure": "postgresql://mlflow:planted-pg-password@db.example.com:5432/mlflow"}
-LB_CONTROLLER = ["load-balancer-controller"]
 
 
-def _example(heading: str) -> Settings:
+def _example(heading: str) -> dict[str, Any]:
     """The settings that stand below a heading of docs/aws.md, without AWS's own keys."""
     page = (Path(__file__).resolve().parents[2] / "docs" / "aws.md").read_text()
     below = page.partition(f"## {heading}\n")[2]
@@ -47,7 +46,7 @@ def _example(heading: str) -> Settings:
     return {key.removeprefix("mlflow:"): value for key, value in config.items()}
 
 
-PLAIN: Settings = {
+PLAIN: dict[str, Any] = {
     "tags": None, "cluster": None, "database": None, "artifacts": None, "server": None, "auth": None,
     "exposure": None,
 }  # fmt: skip
@@ -57,10 +56,15 @@ AWS_CASES: Mapping[str, Settings] = {
     "aws in production": {},
     "aws by default": PLAIN,
     "aws at its smallest": PLAIN | _example("The smallest and cheapest"),
-    "aws with mysql": {"database": {"engine": "mysql"}},
-    "aws with a database password": {"database": {"signIn": "password"}},
-    "aws with mysql and a password": {"database": {"engine": "mysql", "signIn": "password"}},
-    "aws by irsa": {"aws": {"identity": "irsa"}},
+    "aws by irsa": {"database": {"engine": "mysql"}, "aws": {"identity": "irsa"}},
+    "aws with ready images": {
+        "database": {"signIn": "password"},
+        "images": {"server": "registry.example.com/server:1.0", "job": "registry.example.com/job:1.0"},
+    },
+    "aws with a password for mysql and signed addresses": {
+        "database": {"engine": "mysql", "signIn": "password"},
+        "artifacts": {"transfer": "presigned"},
+    },
     "aws on node groups": {
         "cluster": {
             "create": {
@@ -71,15 +75,20 @@ AWS_CASES: Mapping[str, Settings] = {
             }
         }
     },
-    "aws on node groups by irsa": {
-        "cluster": {"create": {"compute": "node-groups", "nodes": {"total": 3}}},
+    "aws on node groups by irsa with a private ingress": {
+        "cluster": {"create": {"compute": "node-groups", "nodes": {"total": 3}, "containerLogs": True}},
         "aws": {"identity": "irsa"},
+        "exposure": {"ingress": {"host": HOST, "internal": True}},
     },
     "aws on an existing cluster in Auto Mode": {
         "cluster": {"existing": "data-platform", "has": ["auto-mode"]},
     },
+    "aws with an existing Aurora cluster": {
+        "database": {"engine": "mysql", "existing": {"cluster": "aurora", "admin": "rds-admin"}},
+        "secrets": RDS_ADMIN,
+    },
     "aws on an existing cluster by irsa": {
-        "cluster": {"existing": "data-platform", "has": [*LB_CONTROLLER, "ebs-csi"]},
+        "cluster": {"existing": "data-platform", "has": ["load-balancer-controller", "ebs-csi"]},
         "aws": {"identity": "irsa"},
         "artifacts": {"place": "in-cluster"},
         "server": {"replicas": 1},
@@ -89,13 +98,18 @@ AWS_CASES: Mapping[str, Settings] = {
         "database": {"place": "in-cluster"},
         "exposure": None,
     },
-    "aws with postgresql in the cluster": {"database": {"place": "in-cluster"}},
     "aws with mysql in the cluster": {"database": {"place": "in-cluster", "engine": "mysql"}},
     "aws with sqlite in the cluster": {
         "database": {"place": "in-cluster", "engine": "sqlite"},
         "server": {"replicas": 1},
     },
-    "aws with a database elsewhere": {"database": {"url": POSTGRESQL_URL}},
+    "aws with a database elsewhere and both load balancers": {
+        "database": {"url": POSTGRESQL_URL},
+        "exposure": {
+            "internal": {"allow": ["10.0.0.0/8"]},
+            "external": {"host": HOST, "allow": OFFICE, "certificate": CERTIFICATE},
+        },
+    },
     "aws with an existing database": {
         "database": {
             "existing": {
@@ -106,44 +120,23 @@ AWS_CASES: Mapping[str, Settings] = {
         },
         "secrets": RDS_ADMIN,
     },
-    "aws with an existing Aurora cluster": {
-        "database": {"engine": "mysql", "existing": {"cluster": "aurora", "admin": "rds-admin"}},
-        "secrets": RDS_ADMIN,
-    },
+    "aws with an existing bucket": {"artifacts": {"existing": {"name": "team-data", "prefix": "mlflow/a"}}},
     "aws with a finished database": {
         "database": {
             "name": "tracking",
             "user": "tracker",
             "existing": {"cluster": "aurora", "finished": True},
-        }
+        },
+        "artifacts": {"transfer": "direct"},
     },
-    "aws with an existing bucket": {"artifacts": {"existing": {"name": "team-data", "prefix": "mlflow/a"}}},
-    "aws with signed addresses": {"artifacts": {"transfer": "presigned"}},
-    "aws with direct transfer": {"artifacts": {"transfer": "direct"}},
-    "aws with artifacts in the cluster": {
-        "artifacts": {"place": "in-cluster"},
-        "server": {"replicas": 1},
-    },
-    "aws with artifacts elsewhere": {
+    "aws with artifacts elsewhere and plain load balancers": {
         "artifacts": {"uri": "s3://other/mlflow", "credentials": "store"},
         "database": {"signIn": "password"},
         "secrets": S3_KEYS,
-    },
-    "aws with both load balancers": {
-        "exposure": {
-            "internal": {"allow": ["10.0.0.0/8"]},
-            "external": {"host": HOST, "allow": OFFICE, "certificate": CERTIFICATE},
-        }
-    },
-    "aws with plain load balancers": {
         "exposure": {"internal": {}, "external": {"allow": OFFICE}},
     },
     "aws with an ingress": {
         "exposure": {"ingress": {"host": HOST, "allow": OFFICE, "certificate": CERTIFICATE}},
-    },
-    "aws with a private ingress on node groups": {
-        "cluster": {"create": {"compute": "node-groups"}},
-        "exposure": {"ingress": {"host": HOST, "internal": True}},
     },
     "aws with the ingress of another controller": {
         "exposure": {
@@ -154,9 +147,6 @@ AWS_CASES: Mapping[str, Settings] = {
                 "annotations": {"nginx.ingress.kubernetes.io/whitelist-source-range": OFFICE[0]},
             }
         }
-    },
-    "aws with ready images": {
-        "images": {"server": "registry.example.com/server:1.0", "job": "registry.example.com/job:1.0"}
     },
     "aws with everything set": {
         "namespace": "team-a",

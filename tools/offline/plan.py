@@ -40,7 +40,12 @@ class Resource:
 
     @property
     def is_kubernetes_object(self) -> bool:
-        return self.type.startswith("kubernetes:") and not self.component
+        return self.type.startswith("kubernetes:") and not self.component and not self.is_helm_release
+
+    @property
+    def is_helm_release(self) -> bool:
+        """Whether this is a chart, whose objects only Helm knows."""
+        return self.type.startswith("kubernetes:helm.sh/") and not self.component
 
     def to_json(self) -> dict[str, Any]:
         """The form ``make plan OUT=`` writes."""
