@@ -7,6 +7,7 @@ settings merged from both, which is all that the engine sees.
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,6 +85,9 @@ def prepare(place: Place) -> None:
     project = {**place.project(), "runtime": "python"}
     project.pop("main", None)
     (place.work / "Pulumi.yaml").write_text(yaml.safe_dump(project, sort_keys=False))
+    # Image contexts are named relative to the project file, so that they are the same for a plain `pulumi up`.
+    if not (place.work / "images").is_symlink():
+        (place.work / "images").symlink_to(os.path.relpath(place.root / "images", place.work))
     merged = merge(load(place.tracked), load(place.overlay))
     place.merged.touch(mode=0o600)
     place.merged.write_text(yaml.safe_dump(merged, sort_keys=False))
