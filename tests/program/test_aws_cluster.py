@@ -422,11 +422,12 @@ def test_protection_holds_the_cluster_on_both_sides_until_the_stack_gives_it_up(
 # Nodes
 
 
-def test_auto_mode_is_all_of_its_parts() -> None:
-    cluster = inputs(created().one("Cluster"))
-    assert cluster["computeConfig"] == {"enabled": True}
-    assert cluster["storageConfig"] == {"blockStorage": {"enabled": True}}
-    assert cluster["kubernetesNetworkConfig"] == {"elasticLoadBalancing": {"enabled": True}}
+def test_auto_mode_is_all_of_its_parts_or_none() -> None:
+    for found, enabled in ((created(), True), (created(compute="node-groups"), False)):
+        cluster = inputs(found.one("Cluster"))
+        assert cluster["computeConfig"] == {"enabled": enabled}
+        assert cluster["storageConfig"] == {"blockStorage": {"enabled": enabled}}
+        assert cluster["kubernetesNetworkConfig"] == {"elasticLoadBalancing": {"enabled": enabled}}
     attached = {
         inputs(one)["policyArn"].rpartition("/")[2] for one in created().of_type("RolePolicyAttachment")
     }

@@ -125,13 +125,11 @@ class ControlPlane(pulumi.ComponentResource):
             access_config=eks.ClusterAccessConfigArgs(
                 authentication_mode="API", bootstrap_cluster_creator_admin_permissions=True
             ),
-            # Auto Mode is these three together. Its nodes come from pools of our own, which carry the tags.
-            compute_config=eks.ClusterComputeConfigArgs(enabled=True) if auto else None,
+            # Auto Mode is these three together, on or off. Its nodes come from pools of our own.
+            compute_config=eks.ClusterComputeConfigArgs(enabled=auto),
             storage_config=eks.ClusterStorageConfigArgs(
-                block_storage=eks.ClusterStorageConfigBlockStorageArgs(enabled=True)
-            )
-            if auto
-            else None,
+                block_storage=eks.ClusterStorageConfigBlockStorageArgs(enabled=auto)
+            ),
             kubernetes_network_config=eks.ClusterKubernetesNetworkConfigArgs(
                 elastic_load_balancing=eks.ClusterKubernetesNetworkConfigElasticLoadBalancingArgs(
                     enabled=auto
