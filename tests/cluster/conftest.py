@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
 from tests.cluster.clone import Clone
 from tests.cluster.experiments import Logged, log_from_a_pod
 from tests.cluster.stack import POSTGRESQL, SIGNED_IN, SignedIn, Stack, Stage
+from tests.cluster.token_databases.world import World
+from tests.cluster.token_databases.world import token_world as start_token_world
 from tools.common import LOCAL
 
 REQUIRE = ("REQUIRE_CLUSTER", "MLFLOW_REQUIRE_CLUSTER")
@@ -39,10 +42,7 @@ def tell(request: pytest.FixtureRequest) -> Callable[[str], None]:
 @pytest.fixture(scope="session")
 def clone(tmp_path_factory: pytest.TempPathFactory, tell: Callable[[str], None]) -> Clone:
     if not (LOCAL / "cluster.json").exists():
-        text = "there is no cluster: run `make cluster`"
-        if any(os.environ.get(name) == "1" for name in REQUIRE):
-            pytest.fail(f"{text} ({' or '.join(REQUIRE)} is 1)")
-        pytest.skip(text)
+        _without_a_cluster()
     made = Clone.make(tmp_path_factory.mktemp("clone"), tell)
     (made.root / ".local").mkdir(mode=0o700, exist_ok=True)
     for name in ("cluster.json", "images.json"):
@@ -102,3 +102,26 @@ def sqlite(clone: Clone, stage: Stage) -> Stack:
 def outside(clone: Clone) -> Stack:
     """The stack whose stores are elsewhere; its tests bring it up."""
     return _stack(clone, "external")
+
+
+@pytest.fixture(scope="session")
+def token_world(tmp_path_factory: pytest.TempPathFactory, tell: Callable[[str], None]) -> Iterator[World]:
+    """Databases that are signed in to with tokens."""
+    cluster, images = (LOCAL / name for name in ("cluster.json", "images.json"))
+    if not cluster.exists():
+        _without_a_cluster()
+    known = json.loads(cluster.read_text())
+    if known["hostAddress"] is None:
+        pytest.skip("it is not known under which address this cluster's pods reach this machine")
+    tell("  … databases that are signed in to with tokens")
+    folder = tmp_path_factory.mktemp("tokens")
+    with start_token_world(known, json.loads(images.read_text())["images"], "pytest-tokens", folder) as made:
+        tell("  ✓ databases that are signed in to with tokens")
+        yield made
+
+
+def _without_a_cluster() -> NoReturn:
+    text = "there is no cluster: run `make cluster`"
+    if any(os.environ.get(name) == "1" for name in REQUIRE):
+        pytest.fail(f"{text} ({' or '.join(REQUIRE)} is 1)")
+    pytest.skip(text)

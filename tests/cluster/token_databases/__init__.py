@@ -1,0 +1,1 @@
+"""Databases whose sign-in is judged as the clouds judge it."""
