@@ -14,6 +14,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/settings.md": settings_page,
     "docs/stack.schema.json": lambda: json.dumps(stack_schema(), indent=2) + "\n",
     "docs/aws-resources.md": lambda: resources_page("aws"),
+    "docs/gcp-resources.md": lambda: resources_page("gcp"),
 }
 
 

@@ -61,7 +61,7 @@ def shared_volumes(cluster: AwsCluster, artifacts: ManagedArtifacts) -> Iterator
 
 
 @rule
-def the_database_service(database: ManagedDatabase) -> Iterator[Problem]:
+def the_database_service(database: ManagedDatabase, aws: Aws) -> Iterator[Problem]:  # noqa: ARG001
     yield from not_the_words(
         "mlflow:database.size", database.size, DATABASE_CLASS, "a class such as db.t4g.medium"
     )
@@ -82,7 +82,11 @@ def the_database_service(database: ManagedDatabase) -> Iterator[Problem]:
 
 
 @rule
-def existing_stores(database: ManagedDatabase, artifacts: ManagedArtifacts) -> Iterator[Problem]:
+def existing_stores(
+    database: ManagedDatabase,
+    artifacts: ManagedArtifacts,
+    aws: Aws,  # noqa: ARG001
+) -> Iterator[Problem]:
     existing, key = database.existing, "mlflow:database.existing"
     if existing:
         identifier = "an identifier of RDS: up to 63 letters, digits and single dashes"

@@ -16,7 +16,16 @@ import yaml
 from pulumi.runtime import config as runtime_config
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from . import aws_rules, aws_store_rules, cloud_rules, cloud_store_rules, exposure_rules, job_rules  # noqa: F401
+from . import (  # noqa: F401 - they register themselves
+    aws_rules,
+    aws_store_rules,
+    cloud_rules,
+    cloud_store_rules,
+    exposure_rules,
+    gcp_rules,
+    gcp_store_rules,
+    job_rules,
+)
 from .base import Secret
 from .errors import Problem, SettingsError
 from .rules import broken_rules
@@ -35,7 +44,7 @@ def load() -> Stack:
     """
     values, secret_keys = configured(NAMESPACE)
     stack = pulumi.get_stack()
-    region = pulumi.Config("aws").get("region") or ""
+    region = pulumi.Config(str(values.get("cloud"))).get("region") or ""
     return parse(
         values, secret_keys=secret_keys, stack=stack, file=ROOT / f"Pulumi.{stack}.yaml", region=region
     )

@@ -20,6 +20,7 @@ class Cloud(StrEnum):
 
     DEV = "dev"
     AWS = "aws"
+    GCP = "gcp"
 
 
 class Common(Model):

@@ -8,12 +8,17 @@ from typing import Any, TypeAlias
 from .aws import AwsStack
 from .database import Place
 from .dev import DevStack
+from .gcp import GcpStack
 from .stack import Cloud, place_of
 
-Stack: TypeAlias = DevStack | AwsStack
+Stack: TypeAlias = DevStack | AwsStack | GcpStack
 """A stack's settings. What all have can be read from any of them."""
 
-STACKS: Mapping[Cloud, type[Stack]] = {Cloud.DEV: DevStack, Cloud.AWS: AwsStack}
+STACKS: Mapping[Cloud, type[Stack]] = {
+    Cloud.DEV: DevStack,
+    Cloud.AWS: AwsStack,
+    Cloud.GCP: GcpStack,
+}
 
 
 def stack_model(values: Mapping[str, Any]) -> type[Stack]:

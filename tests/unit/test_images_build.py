@@ -16,7 +16,7 @@ import pytest
 
 from components import image_context
 from components.image_context import OWN_IMAGES, context_files, context_hash, folder_hash, tag
-from components.third_party import PYTHON, THIRD_PARTY
+from components.third_party import ON_THE_CLUSTER, PYTHON, THIRD_PARTY
 from tools import images
 from tools.common import Failure
 from tools.image_build import build, deliver, engines, host
@@ -24,7 +24,7 @@ from tools.image_build.build import Base, Built, base_of, configuration_digest
 from tools.image_build.deliver import Record, image_settings
 from tools.image_build.watch import run_watched
 
-BUILT = [*OWN_IMAGES, *(row.name for row in THIRD_PARTY.values() if row is not PYTHON)]
+BUILT = [*OWN_IMAGES, *ON_THE_CLUSTER]
 HERE = {"kind": "registry", "context": "mlflow-dev", "instance": "1"}
 
 

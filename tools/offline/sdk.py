@@ -21,6 +21,10 @@ CUSTOM_KINDS = {
     "kubernetes:eks.amazonaws.com/v1:IngressClassParams",
     "kubernetes:eks.amazonaws.com/v1:NodeClass",
     "kubernetes:karpenter.sh/v1:NodePool",
+    # GKE's Ingress (GKE, "Ingress configuration on Google Cloud").
+    "kubernetes:cloud.google.com/v1:BackendConfig",
+    "kubernetes:networking.gke.io/v1beta1:FrontendConfig",
+    "kubernetes:networking.gke.io/v1:ManagedCertificate",
 }
 """Kinds that the controllers of a cloud's cluster define. What their ``spec`` may say, no SDK knows."""
 

@@ -74,7 +74,8 @@ def _provider_input(value: Any, args: type, key: str) -> Any:
 
 
 def _takes_text(kind: Any) -> bool:
-    return kind is str or any(_takes_text(one) for one in typing.get_args(kind) if one is not type(None))
+    members = typing.get_args(kind) if typing.get_origin(kind) is typing.Union else ()
+    return kind is str or any(_takes_text(one) for one in members)
 
 
 def unformatted(value: Any) -> Iterator[str]:

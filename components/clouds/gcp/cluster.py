@@ -1,0 +1,239 @@
+"""The GKE cluster: an existing one by its name, or one that the stack makes with everything around it."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+import pulumi_gcp as gcp
+import pulumi_kubernetes as kubernetes
+
+from ...contracts import Cluster
+from ...kubeconfig import exec_kubeconfig
+from ...settings.errors import Problem, SettingsError
+from ...settings.gcp import GcpStack, GkeMode, NewGcpCluster
+from .control_plane import ControlPlane, ControlPlaneArgs
+from .load_balancers import Entrances, EntrancesArgs
+from .network import Network, NetworkArgs
+from .nodes import DEFAULT_ZONES, NodeAccount, NodeAccountArgs, NodePool, NodePoolArgs
+from .provider import Project
+from .storage import storage_class
+
+NAME = "mlflow"
+"""What the names of the resources start with; Pulumi adds what makes them unique in the project."""
+
+INSTALL_HINT = "install it: https://cloud.google.com/kubernetes-engine/docs/how-to/cluster-access-for-kubectl"
+
+
+@dataclass(frozen=True, kw_only=True)
+class GcpCluster:
+    """A cluster, in the words of the rest of the program and in those of Google Cloud.
+
+    :param contract: what the in-cluster half uses.
+    :param network: id of its network.
+    :param private_services: where Cloud SQL takes its addresses from; None in a network that was there
+        already.
+    :param made: what Workload Identity bindings wait for; empty for an existing cluster.
+    :param nodes: member who pulls images: its nodes' service account.
+    """
+
+    contract: Cluster
+    name: pulumi.Output[str]
+    location: str
+    network: pulumi.Output[str]
+    private_services: ipaddress.IPv4Network | None
+    made: Sequence[pulumi.Resource]
+    nodes: pulumi.Output[str]
+    kubeconfig: pulumi.Output[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Facts:
+    """What a cluster is known by, whoever made it.
+
+    :param server: address of the Kubernetes API.
+    :param authority: its authority in base64; "" where it answers by its public name.
+    """
+
+    name: pulumi.Output[str]
+    location: str
+    server: pulumi.Output[str]
+    authority: pulumi.Output[str]
+    network: pulumi.Output[str]
+    subnetwork: pulumi.Output[str]
+    nodes: pulumi.Output[str]
+    private_services: ipaddress.IPv4Network | None = None
+    made: Sequence[pulumi.Resource] = ()
+
+
+def connect(settings: GcpStack, project: Project) -> GcpCluster:
+    """The cluster of the stack."""
+    new = settings.new_cluster
+    facts = _existing(settings, project) if new is None else _made(settings, new, project)
+    kubeconfig = pulumi.Output.all(name=facts.name, server=facts.server, authority=facts.authority).apply(
+        _kubeconfig
+    )
+    provider = kubernetes.Provider(
+        "cluster",
+        kubeconfig=kubeconfig,
+        # The same cluster, whatever a kubeconfig says of how it is reached.
+        cluster_identifier=pulumi.Output.concat(
+            f"projects/{project.id}/locations/{facts.location}/clusters/", facts.name
+        ),
+    )
+    opts = pulumi.ResourceOptions(provider=provider, depends_on=list(facts.made))
+    named = settings.cluster.storage_class
+    made = None if named else storage_class(project.labels, opts)
+    entrances = Entrances(
+        f"{NAME}-entrances",
+        EntrancesArgs(settings=settings, project=project, subnetwork=facts.subnetwork),
+        opts=pulumi.ResourceOptions(providers=[project.provider]),
+    )
+    return GcpCluster(
+        contract=Cluster(
+            provider=provider,
+            storage_class=made[0] if made else named,
+            internal_load_balancer=entrances.internal,
+            external_load_balancer=entrances.external,
+            ingress=entrances.ingress,
+            ready=[*facts.made, *([made[1]] if made else [])],
+        ),
+        name=facts.name,
+        location=facts.location,
+        network=facts.network,
+        private_services=facts.private_services,
+        made=facts.made,
+        nodes=facts.nodes,
+        kubeconfig=kubeconfig,
+    )
+
+
+def _made(settings: GcpStack, new: NewGcpCluster, project: Project) -> _Facts:
+    opts = pulumi.ResourceOptions(providers=[project.provider])
+    ingress = settings.exposure.ingress
+    network = Network(
+        f"{NAME}-network",
+        NetworkArgs(
+            project=project,
+            address_range=new.address_range,
+            proxies=bool(ingress and ingress.internal),
+        ),
+        opts=opts,
+    )
+    account = NodeAccount(f"{NAME}-nodes", NodeAccountArgs(project=project), opts=opts)
+    zones = _zones(new, project)
+    plane = ControlPlane(
+        f"{NAME}-cluster",
+        ControlPlaneArgs(
+            project=project,
+            settings=new,
+            network=network,
+            zones=zones,
+            node_account=account.email,
+            wait_for=[*project.apis.of("container"), account, *network.ready],
+            protect=settings.protected(pulumi.get_stack()),
+        ),
+        opts=opts,
+    )
+    made: list[pulumi.Resource] = [plane]
+    if new.compute is GkeMode.STANDARD:
+        pool = NodePool(
+            f"{NAME}-pool",
+            NodePoolArgs(
+                project=project,
+                settings=new.nodes,
+                cluster=plane.cluster,
+                account=account,
+                zones=zones,
+                zone_count=len(new.zones) or DEFAULT_ZONES,
+            ),
+            opts=opts,
+        )
+        made.append(pool)
+    cluster = plane.cluster
+    if new.dns_endpoint and not new.access.public:
+        endpoints = cluster.control_plane_endpoints_config
+        server = endpoints.apply(_dns_server)
+        # A name of Google's has a certificate of the public authorities.
+        authority = pulumi.Output.from_input("")
+    else:
+        server = pulumi.Output.concat("https://", cluster.endpoint)
+        authority = cluster.master_auth.cluster_ca_certificate.apply(str)
+    return _Facts(
+        name=cluster.name,
+        location=project.region,
+        server=server,
+        authority=authority,
+        network=network.network.id,
+        subnetwork=network.subnetwork.id,
+        nodes=account.member,
+        private_services=network.ranges.private_services,
+        made=made,
+    )
+
+
+def _dns_server(endpoints: Any) -> str:
+    return f"https://{endpoints.dns_endpoint_config.endpoint}"
+
+
+def _zones(new: NewGcpCluster, project: Project) -> pulumi.Input[Sequence[str]]:
+    if new.zones:
+        return list(new.zones)
+    found = gcp.compute.get_zones_output(
+        project=project.id, region=project.region, status="UP", opts=project.invoke
+    )
+    return found.names.apply(lambda names: sorted(names)[:DEFAULT_ZONES])
+
+
+def _existing(settings: GcpStack, project: Project) -> _Facts:
+    location = settings.cluster.location or project.region
+    found = gcp.container.get_cluster_output(
+        name=settings.cluster.existing, location=location, project=project.id, opts=project.invoke
+    )
+    pool = found.workload_identity_configs.apply(lambda configs: _checked_pool(configs, project))
+    return _Facts(
+        # Nothing goes on before the check.
+        name=pulumi.Output.all(found.name, pool).apply(lambda known: known[0]),
+        location=location,
+        server=pulumi.Output.concat("https://", found.endpoint),
+        authority=found.master_auths[0].cluster_ca_certificate,
+        network=found.network,
+        subnetwork=found.subnetwork,
+        nodes=pulumi.Output.all(found.node_configs, project.number).apply(lambda known: _node_member(*known)),
+    )
+
+
+def _node_member(configs: Sequence[Any], number: str) -> str:
+    """Who the nodes of an existing cluster are: its first pool's account, or Compute Engine's default."""
+    account = next((config.service_account for config in configs if config.service_account), "default")
+    email = f"{number}-compute@developer.gserviceaccount.com" if account == "default" else account
+    return f"serviceAccount:{email}"
+
+
+def _checked_pool(configs: Sequence[Any], project: Project) -> str:
+    """The workload pool of an existing cluster.
+
+    :raises SettingsError: when it has none, so that no pod could be anybody.
+    """
+    pools = [config.workload_pool for config in configs if config.workload_pool]
+    if not pools:
+        remedy = (
+            "names a cluster without Workload Identity; switch it on: gcloud container clusters update … "
+            f"--workload-pool={project.workload_pool}, and its node pools to --workload-metadata=GKE_METADATA"
+        )
+        raise SettingsError([Problem("mlflow:cluster.existing", remedy)], stack=pulumi.get_stack())
+    return pools[0]
+
+
+def _kubeconfig(known: dict[str, Any]) -> str:
+    return exec_kubeconfig(
+        known["name"],
+        server=known["server"],
+        certificate_authority=known["authority"],
+        command="gke-gcloud-auth-plugin",
+        arguments=[],
+        install_hint=INSTALL_HINT,
+    )

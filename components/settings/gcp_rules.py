@@ -1,0 +1,279 @@
+"""What a stack on Google Cloud must not say: its cluster, its network, its identities and its entrances.
+
+How a rule works: ``rules.py``. Its stores: ``gcp_store_rules.py``. Every cloud: ``cloud_rules.py``.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterator
+
+from .artifacts import AccessMode
+from .cloud_rules import CREATE, end_of_life, said
+from .database import ManagedDatabase, Place, SignIn
+from .errors import Problem
+from .exposure import Exposure
+from .gcp import Gcp, GcpArtifacts, GcpCluster, GcpIdentityMode, GkeFeature, GkeMode, ProxyMode
+from .rules import no_group, rule
+from .stack import Cloud, Groups, place_of
+from .versions import Product
+
+HAS = "mlflow:cluster.has"
+PULL_KEY = "DOCKER_CONFIG_JSON"
+
+CLUSTER_NAME = r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?"
+"""GKE API, ``Cluster.name``: 40 characters, a letter first."""
+MACHINE_TYPE = r"[a-z][a-z0-9]*-[a-z]+(-[0-9]+)*"
+DISK_TYPE = r"pd-(standard|balanced|ssd)|hyperdisk-balanced"
+ARM = r"(t2a|c4a|n4a)-"
+"""Machine series with Arm processors (Compute Engine, "Arm VMs on Compute Engine")."""
+
+DEFAULT_ZONES = 3
+PODS_PER_NODE = 256
+"""Addresses that a node takes of the pods' range: a /24 for up to 110 pods (GKE, "Configure maximum Pods per
+node")."""
+SURGE = 1
+
+AUTHORIZED_NETWORKS = 100
+"""Ranges of a private cluster's control plane (GKE, "Quotas and limits": authorized networks)."""
+
+LABELS = 60
+"""Of 64 on one resource (Resource Manager, "Labels overview"); the stack and Pulumi add some."""
+LABEL_KEY = r"[a-z][a-z0-9_-]{0,62}"
+LABEL_VALUE = r"[a-z0-9_-]{0,63}"
+
+
+def not_the_words(key: str, value: str | None, pattern: str, wanted: str) -> Iterator[Problem]:
+    """The problem of a value that Google would refuse; ``wanted`` says what it takes."""
+    if value is not None and not re.fullmatch(pattern, value):
+        yield Problem(key, f"{value} is not {wanted}")
+
+
+def lacks(cluster: GcpCluster, feature: GkeFeature) -> bool:
+    """Whether an existing cluster is not said to have this; a created one has what it needs."""
+    return bool(cluster.existing) and feature not in cluster.has
+
+
+@rule
+def a_google_region_is_needed(gcp: Gcp, region: str) -> Iterator[Problem]:  # noqa: ARG001
+    if not re.fullmatch(r"[a-z]+-[a-z]+[0-9]+", region):
+        given = f"{region} is no region" if region else "is missing"
+        yield Problem("gcp:region", f"{given}; say where the stack lives, such as europe-west1")
+
+
+@rule
+def the_existing_google_cluster(cluster: GcpCluster) -> Iterator[Problem]:
+    yield from not_the_words(
+        "mlflow:cluster.existing", cluster.existing, CLUSTER_NAME, "the name of a GKE cluster"
+    )
+    if cluster.has and not cluster.existing:
+        yield Problem(HAS, "is about an existing cluster; the stack knows what its own has. Remove it")
+    if len(set(cluster.has)) != len(cluster.has):
+        yield Problem(HAS, "names a feature twice; name each once")
+    if cluster.location and not cluster.existing:
+        yield Problem(
+            "mlflow:cluster.location", "is where an existing cluster is; a new one is in gcp:region"
+        )
+
+
+@rule
+def version_of_gke(cluster: GcpCluster) -> Iterator[Problem]:
+    if cluster.create:
+        yield from end_of_life(f"{CREATE}.version", Product.GKE, cluster.create.version)
+
+
+@rule
+def nodes_of_gke(cluster: GcpCluster) -> Iterator[Problem]:
+    new = cluster.create
+    if new is None:
+        return
+    nodes, key = new.nodes, f"{CREATE}.nodes"
+    if new.compute is GkeMode.AUTOPILOT:
+        for name in said(nodes, *type(nodes).model_fields):
+            yield Problem(f"{key}.{name}", "is Google's choice with autopilot; remove it, or use standard")
+        return
+    yield from not_the_words(f"{key}.size", nodes.size, MACHINE_TYPE, "a machine type such as e2-standard-4")
+    if re.match(ARM, nodes.size or ""):
+        yield Problem(f"{key}.size", f"{nodes.size} is Arm, and the images are x86-64; such as e2-standard-4")
+    types = "pd-balanced, pd-ssd, pd-standard or hyperdisk-balanced"
+    yield from not_the_words(f"{key}.diskType", nodes.disk_type, DISK_TYPE, types)
+    zones = len(new.zones) or DEFAULT_ZONES
+    fewest, most = nodes.bounds
+    if fewest == most and most % zones and zones in (2, 3):
+        even = most // zones * zones
+        choices = f"{even} or {even + zones}" if even else str(zones)
+        yield Problem(
+            f"{key}.total",
+            f"is {most}, but GKE puts as many in each of {zones} zones; use {choices}, or min and max",
+        )
+
+
+@rule
+def room_for_nodes(cluster: GcpCluster) -> Iterator[Problem]:
+    new = cluster.create
+    if new is None or new.compute is GkeMode.AUTOPILOT:
+        return
+    try:
+        pods = new.address_range.num_addresses // 2
+    except ValueError:
+        return
+    most, room = new.nodes.bounds[1], pods // PODS_PER_NODE - SURGE
+    if most > room:
+        yield Problem(
+            f"{CREATE}.network",
+            f"{new.network} has room for {room} nodes, and {CREATE}.nodes allows {most}; widen it (a /16 at "
+            "most), or lower the nodes",
+        )
+
+
+@rule
+def zones_of_the_google_region(cluster: GcpCluster, region: str) -> Iterator[Problem]:
+    for index, zone in enumerate(cluster.create.zones if cluster.create else ()):
+        if not re.fullmatch(re.escape(region) + "-[a-z]", zone):
+            yield Problem(f"{CREATE}.zones[{index}]", f"{zone} is no zone of {region}; such as {region}-b")
+
+
+@rule
+def ranges_of_the_google_control_plane(cluster: GcpCluster) -> Iterator[Problem]:
+    key = f"{CREATE}.access.public"
+    ranges = cluster.create.access.public if cluster.create else []
+    if len(ranges) > AUTHORIZED_NETWORKS:
+        most = AUTHORIZED_NETWORKS
+        yield Problem(key, f"has {len(ranges)} ranges; GKE takes {most} at most, merge some")
+    yield from _only_ipv4(key, ranges)
+
+
+@rule
+def ranges_of_google_entrances(exposure: Exposure, gcp: Gcp) -> Iterator[Problem]:  # noqa: ARG001
+    for kind in ("internal", "external"):
+        entrance = getattr(exposure, kind)
+        if entrance:
+            yield from _only_ipv4(f"mlflow:exposure.{kind}.allow", entrance.allow)
+
+
+def _only_ipv4(key: str, ranges: list[str]) -> Iterator[Problem]:
+    for index, cidr in enumerate(ranges):
+        if ipaddress.ip_network(cidr).version == 6:
+            yield Problem(f"{key}[{index}]", f"{cidr} is IPv6, and this address is IPv4 only; remove it")
+
+
+@rule
+def identity_and_sign_in(database: ManagedDatabase, gcp: Gcp, cloud: Cloud) -> Iterator[Problem]:
+    """No ``principal://`` can be a database user (GoogleCloudPlatform/cloud-sql-proxy#2527)."""
+    managed = place_of(database, cloud) is Place.MANAGED
+    if managed and database.sign_in is SignIn.IDENTITY and gcp.identity is GcpIdentityMode.DIRECT:
+        yield Problem(
+            "mlflow:gcp.identity",
+            "is direct, and Cloud SQL knows no such user; set impersonated, or mlflow:database.signIn: "
+            "password",
+        )
+    if not managed and "proxy" in gcp.model_fields_set:
+        yield Problem("mlflow:gcp.proxy", "is about a managed database; remove it")
+
+
+@rule
+def a_shared_proxy_needs_a_guard(
+    database: ManagedDatabase, gcp: Gcp, cluster: GcpCluster, cloud: Cloud
+) -> Iterator[Problem]:
+    shared = gcp.proxy is ProxyMode.DEPLOYMENT and place_of(database, cloud) is Place.MANAGED
+    if shared and lacks(cluster, GkeFeature.NETWORK_POLICY):
+        yield Problem(
+            "mlflow:gcp.proxy",
+            "is deployment, and whoever reaches its port is the database's user: it needs a cluster that "
+            f"enforces network policies. List network-policy in {HAS} where {cluster.existing} does, or use "
+            "sidecar",
+        )
+
+
+@rule
+def google_load_balancers(exposure: Exposure, gcp: Gcp) -> Iterator[Problem]:  # noqa: ARG001
+    for kind in ("internal", "external"):
+        entrance = getattr(exposure, kind)
+        if entrance and entrance.certificate:
+            yield Problem(
+                f"mlflow:exposure.{kind}.certificate",
+                "has no place on Google's network load balancer, which passes bytes on; use "
+                "mlflow:exposure.ingress, which gets a certificate by itself",
+            )
+
+
+@rule
+def google_ingress(exposure: Exposure, cluster: GcpCluster) -> Iterator[Problem]:
+    ingress = exposure.ingress
+    if ingress is None or ingress.class_name:
+        return
+    key = "mlflow:exposure.ingress"
+    yield from not_the_words(
+        f"{key}.certificate",
+        ingress.certificate,
+        r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?",
+        "the name of an SSL certificate of Compute Engine; leave it out for a Google-managed one",
+    )
+    if ingress.internal and ingress.allow:
+        yield Problem(
+            f"{key}.allow",
+            "is not enforced by Google's internal load balancer; remove it, or use mlflow:exposure.internal",
+        )
+    if ingress.internal and lacks(cluster, GkeFeature.PROXY_SUBNET):
+        yield Problem(
+            f"{key}.internal",
+            "needs a subnet of purpose REGIONAL_MANAGED_PROXY in the cluster's network and region; make one, "
+            f"and list proxy-subnet in {HAS}",
+        )
+
+
+@rule
+def identity_aware_proxy(exposure: Exposure, gcp: Gcp) -> Iterator[Problem]:
+    if gcp.iap is None:
+        return
+    key, ingress = "mlflow:gcp.iap", exposure.ingress
+    if ingress is None or ingress.internal or ingress.class_name:
+        yield Problem(key, "stands in front of Google's external ingress; set mlflow:exposure.ingress.host")
+    if not gcp.iap.members:
+        yield Problem(f"{key}.members", "is empty, so nobody would get in; such as group:ml@example.com")
+
+
+@rule
+def addresses_of_entrances(exposure: Exposure, gcp: Gcp) -> Iterator[Problem]:
+    for kind in gcp.addresses:
+        entrance = getattr(exposure, kind)
+        if entrance is None or getattr(entrance, "class_name", None):
+            yield Problem(f"mlflow:gcp.addresses.{kind}", f"needs mlflow:exposure.{kind} of Google's own")
+
+
+@rule
+def credentials_to_pull(gcp: Gcp, secrets: Groups) -> Iterator[Problem]:
+    group, key = gcp.pull_credentials, "mlflow:gcp.pullCredentials"
+    if group is None:
+        return
+    if group not in secrets:
+        yield no_group(key, group, secrets)
+    elif PULL_KEY not in {name for secret in secrets[group].values() for name in secret}:
+        advice = f"`make secret GROUP={group} NAME=pull KEY={PULL_KEY}`"
+        yield Problem(key, f"group {group} lacks {PULL_KEY}; {advice}")
+
+
+@rule
+def labels_of_google(tags: dict[str, str], gcp: Gcp) -> Iterator[Problem]:  # noqa: ARG001
+    key = "mlflow:tags"
+    if len(tags) > LABELS:
+        yield Problem(key, f"has {len(tags)}; {LABELS} at most")
+    for name, value in tags.items():
+        if not re.fullmatch(LABEL_KEY, name):
+            yield Problem(f"{key}.{name}", "is no label: up to 63 of a-z, 0-9, _ and -, a letter first")
+        elif name.startswith("goog"):
+            yield Problem(f"{key}.{name}", "starts with goog, which Google keeps to itself; choose another")
+        if not re.fullmatch(LABEL_VALUE, value):
+            yield Problem(f"{key}.{name}", f"has the value {value}: up to 63 of a-z, 0-9, _ and -")
+
+
+@rule
+def shared_google_volumes(cluster: GcpCluster, artifacts: GcpArtifacts) -> Iterator[Problem]:
+    shared = artifacts.volume.access_mode is AccessMode.READ_WRITE_MANY
+    if shared and not (artifacts.volume.storage_class or cluster.storage_class):
+        yield Problem(
+            "mlflow:artifacts.volume.accessMode",
+            "is ReadWriteMany, which persistent disks cannot do; name a class that can, such as standard-rwx "
+            "(Filestore), in mlflow:artifacts.volume.storageClass",
+        )
