@@ -55,7 +55,7 @@ def entrance(kind: str, **more: Any) -> Settings:
     return {"auth": {"mode": "basic"}, "exposure": {kind: {"host": HOST, "allow": OFFICE, **more}}}
 
 
-def annotations(plan: Plan, kind: str, name: str = "") -> str:
+def annotated(plan: Plan, kind: str, name: str = "") -> str:
     return json.dumps(given(plan, kind, name)["metadata"].get("annotations", {}))
 
 
@@ -222,7 +222,7 @@ ROWS = [
             f"exposure.{kind}.certificate",
             entrance(kind, certificate=CERTIFICATE),
             lambda p, kind=kind: (
-                CERTIFICATE in annotations(p, "Service", kind)
+                CERTIFICATE in annotated(p, "Service", kind)
                 and plain(p.outputs)[f"{kind}Url"] == f"https://{HOST}"
             ),
         )
