@@ -6,6 +6,7 @@ import argparse
 import json
 import subprocess
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -29,45 +30,46 @@ def main(argv: list[str]) -> int:
     if args.source == args.target:
         raise Failure("a stack cannot be moved into itself", "name two stacks: make move FROM=… TO=…")
     source, target = find(args.source), find(args.target)
-    with step(f"What is in stacks {source.stack} and {target.stack}"):
-        before, there = facts(source), facts(target)
-        refuse(source, target, before, there)
-        files = names(source)
+    with step(f"What is in stacks {source.stack} and {target.stack}"), ThreadPoolExecutor() as at_once:
+        listed, there = at_once.submit(names, source), at_once.submit(facts, target)
+        before = facts(source)
+        refuse(source.stack, target.stack, before, there.result())
+        files = listed.result()
     for table in before["others"]:
         console.print(f"  [yellow]stays behind:[/] table {table} (sign-in users and permissions)")
     copy_files(source, target, files)
     with step(f"{sum(before['counts'].values())} rows"):
         piped(command(source, "rows", "read"), command(target, "rows", "write"))
-    with step("Counting again"):
-        compare(source, before["counts"], facts(source), facts(target), files, names(target))
+    with step("Counting again"), ThreadPoolExecutor() as at_once:
+        after, now = at_once.submit(facts, source), at_once.submit(facts, target)
+        arrived = names(target)
+        compare(source.stack, before["counts"], after.result(), now.result(), files, arrived)
     show(before["counts"], files)
     return 0
 
 
-def refuse(source: Deployed, target: Deployed, before: Mapping[str, Any], there: Mapping[str, Any]) -> None:
+def refuse(source: str, target: str, before: Mapping[str, Any], there: Mapping[str, Any]) -> None:
     """:raises Failure: before anything is moved, when the copy would not be whole or not be readable."""
     if before["revision"] != there["revision"]:
         raise Failure(
-            f"the schemas differ: {source.stack} has {before['revision']}, "
-            f"{target.stack} {there['revision']}",
+            f"the schemas differ: {source} has {before['revision']}, {target} {there['revision']}",
             "bring both stacks up with the same MLflow first",
         )
     full = {name: n for name, n in there["counts"].items() if n > AT_FIRST.get(name, 0)}
     if full:
         raise Failure(
-            f"stack {target.stack} is not empty: {', '.join(f'{n} {name}' for name, n in full.items())}",
+            f"stack {target} is not empty: {', '.join(f'{n} {name}' for name, n in full.items())}",
             "move into a stack that has just been brought up",
         )
     if before["direct"]:
         kinds = ", ".join(f"{n} {name}" for name, n in before["direct"].items())
         raise Failure(
-            f"in stack {source.stack} {kinds} name their store directly, which {target.stack} may not reach",
+            f"in stack {source} {kinds} name their store directly, which {target} may not reach",
             "only artifacts that go through the server (mlflow-artifacts:/) can be moved",
         )
     if before["counts"][SEALED]:
         raise Failure(
-            f"stack {source.stack} holds {before['counts'][SEALED]} gateway secrets, which only its own "
-            "key opens",
+            f"stack {source} holds {before['counts'][SEALED]} gateway secrets, which only its own key opens",
             "delete them there, move, and make them anew in the target",
         )
 
@@ -84,7 +86,7 @@ def copy_files(source: Deployed, target: Deployed, files: Mapping[str, int]) -> 
 
 
 def compare(
-    source: Deployed,
+    source: str,
     counted: Mapping[str, int],
     after: Mapping[str, Any],
     there: Mapping[str, Any],
@@ -100,7 +102,7 @@ def compare(
         raise Failure(f"not all of it arrived: {what}", "nothing was deleted at the source; see above")
     if changed:
         raise Failure(
-            f"stack {source.stack} was written to meanwhile ({', '.join(changed)}): the copy is older",
+            f"stack {source} was written to meanwhile ({', '.join(changed)}): the copy is older",
             "stop its jobs, take the target down and up again, and move once more",
         )
 
