@@ -177,8 +177,35 @@ def certificates_of_aws(exposure: Exposure, cluster: AwsCluster) -> Iterator[Pro
         )
 
 
+ALB = "alb.ingress.kubernetes.io/"
+ALB_OWN = frozenset({
+    "certificate-arn", "group.name", "healthcheck-path", "inbound-cidrs", "ip-address-type", "listen-ports",
+    "scheme", "security-group-prefix-lists", "security-groups", "ssl-policy", "ssl-redirect", "tags",
+    "target-type",
+})  # fmt: skip
+"""What the program says of its own load balancer, and what would undo it: other security groups void the
+ranges, a shared group lends them to others (AWS Load Balancer Controller, "Annotations")."""
+
+
 @rule
-def certificates_of_the_region(exposure: Exposure, region: str) -> Iterator[Problem]:
+def annotations_of_the_own_ingress(exposure: Exposure, cluster: AwsCluster) -> Iterator[Problem]:  # noqa: ARG001
+    ingress = exposure.ingress
+    if ingress is None or ingress.class_name:
+        return
+    for name in ingress.annotations:
+        if name.startswith(ALB) and name.removeprefix(ALB) in ALB_OWN:
+            yield Problem(
+                f"mlflow:exposure.ingress.annotations.{name}",
+                "is the program's; say it by the other keys of mlflow:exposure.ingress",
+            )
+
+
+@rule
+def certificates_of_the_region(
+    exposure: Exposure,
+    cluster: AwsCluster,  # noqa: ARG001
+    region: str,
+) -> Iterator[Problem]:
     for kind, entrance in _entrances(exposure):
         found = re.fullmatch(CERTIFICATE, entrance.certificate or "")
         if found and found["region"] != region:

@@ -49,7 +49,8 @@ class Ingress(LoadBalancer):
     internal: bool = False
     """Inside the private network instead of on the internet (the cloud's own class only)."""
     annotations: dict[str, str] = {}
-    """More annotations for the controller of `className`."""
+    """More annotations for its controller. For one of `className` one of them must hold the ranges of `allow`,
+    which nothing else enforces."""
 
 
 class Exposure(Model):

@@ -293,6 +293,18 @@ ENTRANCES: list[tuple[str, dict[str, Any], str, str]] = [
         "nginx",
     ),
     (
+        "ranges of AWS's own ingress past the setting",
+        entrance("ingress", host=HOST, annotations={"alb.ingress.kubernetes.io/inbound-cidrs": "0.0.0.0/0"}),
+        "mlflow:exposure.ingress.annotations.alb.ingress.kubernetes.io/inbound-cidrs",
+        "other keys",
+    ),
+    (
+        "security groups that void the ranges",
+        entrance("ingress", host=HOST, annotations={"alb.ingress.kubernetes.io/security-groups": "sg-1"}),
+        "mlflow:exposure.ingress.annotations.alb.ingress.kubernetes.io/security-groups",
+        "other keys",
+    ),
+    (
         "the world in a private network",
         entrance("internal", allow=["0.0.0.0/0"]),
         "mlflow:exposure.internal.allow",
@@ -563,6 +575,9 @@ GOOD: dict[str, dict[str, Any]] = {
         "exposure": {"internal": {"allow": ["10.0.0.0/8"]}, "external": {"allow": OFFICE}},
     },
     "AWS's own ingress": entrance("ingress", host=HOST, certificate=CERTIFICATE),
+    "AWS's own ingress with a firewall": entrance(
+        "ingress", host=HOST, annotations={"alb.ingress.kubernetes.io/wafv2-acl-arn": "arn:aws:wafv2:x"}
+    ),
     "a private ingress": {"exposure": {"ingress": {"host": HOST, "internal": True}}},
     "another controller, for the world": entrance(
         "ingress", host=HOST, className="nginx", allow=["0.0.0.0/0"], world=True
