@@ -49,8 +49,8 @@ class Ingress(LoadBalancer):
     internal: bool = False
     """Inside the private network instead of on the internet (the cloud's own class only)."""
     annotations: dict[str, str] = {}
-    """More annotations for its controller. For one of `className` one of them must hold the ranges of `allow`,
-    which nothing else enforces."""
+    """More annotations for its controller. With `className` one of them must hold the ranges of `allow`, which
+    nothing else enforces there."""
 
 
 class Exposure(Model):
