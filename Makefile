@@ -6,7 +6,7 @@ PY := $(VENV)/bin/python
 RUN := $(PY) -m tools.
 
 .DEFAULT_GOAL := help
-.PHONY: help up down preview refresh plan render cluster cluster-down images train run jobs stop logs open status secret \
+.PHONY: help up down preview refresh plan render cluster cluster-down images image train run jobs stop logs open status secret \
 	unprotect env backend validate move test test-all bench check docs lock
 
 help: ## List the verbs
@@ -59,6 +59,9 @@ cluster-down: $(VENV)/.program ## Remove the cluster that `make cluster` made
 
 images: $(VENV)/.program ## Build the images and put them onto the cluster's nodes
 	@$(RUN)prepare --stack $(STACK) --only images
+
+image: $(VENV)/.program ## Build a job image with a project's committed code and requirements: PROJECT=dir
+	@$(RUN)image --stack $(STACK) --project '$(PROJECT)'
 
 # --- using it --------------------------------------------------------------------------------------
 train: $(VENV)/.program ## Run examples/quickstart as a pod, or with FROM=here on this machine

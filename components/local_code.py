@@ -15,10 +15,11 @@ class NotServable(ValueError):  # noqa: N818 - what a person sees
     """The checkout cannot be served; one line that says what to do."""
 
 
-def archived(checkout: Path, ref: str, path: str) -> CodeArchive:
+def archived(checkout: Path, ref: str, path: str, *, limit: int | None = LIMIT) -> CodeArchive:
     """What ``ref`` holds below ``path``.
 
     :param ref: branch, tag or commit; HEAD is refused while something below ``path`` is not committed.
+    :param limit: the most bytes that the packed files may have; None for any.
     :raises NotServable: saying why and what to do.
     """
     try:
@@ -38,9 +39,9 @@ def archived(checkout: Path, ref: str, path: str) -> CodeArchive:
         content = _git(checkout, "archive", "--format=tar.gz", commit, *([path] if path else []))
     except subprocess.CalledProcessError:
         raise NotServable(f"there is no folder {path} in {ref}; correct path, or commit it") from None
-    if len(content) > LIMIT:
+    if limit is not None and len(content) > limit:
         raise NotServable(
-            f"{path or 'the checkout'} packs to {len(content) / 1e6:.1f} MB, and {LIMIT / 1e6:.1f} MB can be "
+            f"{path or 'the checkout'} packs to {len(content) / 1e6:.1f} MB, and {limit / 1e6:.1f} MB can be "
             "sent; name a smaller folder in path, or push it and set repo"
         )
     return CodeArchive(commit=commit, tar_gz=content)

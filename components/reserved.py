@@ -73,6 +73,7 @@ RESERVED_IN_JOBS: dict[str, str] = {
     "JOB_RUN": "it is the Job's",
     "JOB_UID": "it is the Job's",
     "JOB_IMAGE": "use image",
+    "JOB_COMMIT": "an image built by `make image` says it",
     "JOB_TRIGGER": "it says what started the Job",
     "PATH": "name programs by their whole path",
     "VIRTUAL_ENV": "use requirements",

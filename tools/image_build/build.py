@@ -33,10 +33,12 @@ class Base:
     """What an image is built on.
 
     :param root: set when the base is made here from Debian packages.
+    :param archive: set when the base is an image that was built here.
     """
 
     reference: str
     root: DebianRoot | None = None
+    archive: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +119,8 @@ def build_archive(
         _drop_leftovers(engine)
         if base.root:
             _load_root(base, engine, platform)
+        if base.archive:
+            engine.load(base.archive)
         with step(f"Building {reference} with {engine.name}"), build_secrets() as secrets:
             engine.build(context, reference, base=base.reference, platform=platform, secrets=secrets)
         with step(f"Saving {reference}"):

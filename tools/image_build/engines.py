@@ -29,6 +29,10 @@ class BuildEngine(Protocol):
         """Build ``context`` on ``base`` for ``platform`` (``linux/amd64``) and name it ``reference``."""
         ...
 
+    def load(self, archive: Path) -> None:
+        """Make a saved image known, so that another can be built on it."""
+        ...
+
     def save(self, reference: str, archive: Path) -> None:
         """Write the image as a docker-archive."""
         ...
@@ -56,11 +60,14 @@ class Docker:
         plain = {"DOCKER_BUILDKIT": "1", "BUILDKIT_PROGRESS": "plain"}
         run_watched(words, env=plain, limit=BUILD_LIMIT, hint=AGAIN)
 
+    def load(self, archive: Path) -> None:
+        run(["docker", "load", "--input", archive], timeout=300)
+
     def save(self, reference: str, archive: Path) -> None:
         run(["docker", "save", "--output", archive, reference], timeout=300)
 
     def push(self, archive: Path, reference: str, target: str) -> str:
-        run(["docker", "load", "--input", archive], timeout=300)
+        self.load(archive)
         run(["docker", "tag", reference, target])
         run(
             ["docker", "push", target],
@@ -102,12 +109,15 @@ class Buildah:
         words += [*proxy_arguments(), "--tag", reference, str(context)]
         run_watched(words, limit=BUILD_LIMIT, hint=AGAIN)
 
+    def load(self, archive: Path) -> None:
+        run([*self._buildah, "pull", f"docker-archive:{archive}"], timeout=300)
+
     def save(self, reference: str, archive: Path) -> None:
         run([*self._buildah, "push", reference, f"docker-archive:{archive}:{reference}"], timeout=300)
 
     def push(self, archive: Path, reference: str, target: str) -> str:
         digest_file = archive.with_suffix(".digest")
-        run([*self._buildah, "pull", f"docker-archive:{archive}"], timeout=300)
+        self.load(archive)
         run(
             [*self._buildah, "push", "--digestfile", digest_file, reference, f"docker://{target}"],
             timeout=900,

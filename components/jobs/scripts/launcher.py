@@ -73,7 +73,8 @@ def located(args):
     commit through the real path only.
     """
     code = Path(args.code)
-    commit = code.readlink().name if code.is_symlink() else None
+    # An image built by `make image` says itself which commit it holds.
+    commit = code.readlink().name if code.is_symlink() else os.environ.get("JOB_COMMIT")
     folder = (code.resolve() / args.path).resolve()
     if not folder.is_dir():
         raise Wrong(f"there is no folder {args.path or args.code} in the code")
