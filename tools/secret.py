@@ -52,7 +52,9 @@ def main(argv: list[str]) -> int:
     path = config_path(args.group, args.name, args.key)
     if sys.stdin.isatty():
         console.print("Type the value, then press Enter and Ctrl-D:")
-    value = sys.stdin.read().removesuffix("\n")
+    value = sys.stdin.read()
+    if value.count("\n") == 1:  # the end of the line; a file keeps its own, which OpenSSH wants of a key
+        value = value.removesuffix("\n")
     if not value:
         raise Failure("no value came on standard input", "printf %s VALUE | make secret GROUP=… NAME=… KEY=…")
     file = set_secret(args.stack, path, value)
