@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LOCAL = ROOT / ".local"
 """This checkout's own state: kubeconfig, engine state, passphrase. Ignored by git."""
 
-console = Console(stderr=True, highlight=False, soft_wrap=True)
+console = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)  # mlflow:cloud: is no picture
 
 
 class Failure(Exception):  # noqa: N818 - what a person sees, not an error of the program

@@ -67,7 +67,7 @@ def report(plan: Plan) -> int:
 
 def show(plan: Plan) -> None:
     """Print the resources as a tree, then the outputs."""
-    out = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
+    out = Console(width=None if sys.stdout.isatty() else 160, highlight=False, emoji=False)
     tree = _table("Resource", "Type", "Options")
     names = {resource.urn: resource.name for resource in plan.resources}
     known = names.keys()

@@ -22,7 +22,7 @@ from tools.open import password_command
 HTTP_LIMIT = 2
 """Seconds for an answer of the server."""
 RECENT_JOBS = 5
-out = Console(highlight=False)
+out = Console(highlight=False, emoji=False)
 if not out.is_terminal:
     out.width = 200  # a pipe wraps nothing
 

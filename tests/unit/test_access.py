@@ -10,7 +10,7 @@ import pytest
 from components.kubeconfig import exec_kubeconfig
 from components.settings import Cloud
 from tools.access import aws, kubectl_of_stack
-from tools.common import Failure
+from tools.common import Failure, console
 from tools.engine.data_guard import identity_of_cluster
 
 DESCRIBED = {"cluster": {"endpoint": "https://eks.example", "certificateAuthority": {"data": "Q0E="}}}
@@ -105,3 +105,8 @@ def test_without_the_aws_cli_the_way_to_get_it_is_named(root: Path) -> None:
 def test_the_local_cluster_says_nothing_about_where_a_cloud_stack_has_its_data(root: Path) -> None:
     assert identity_of_cluster(root, Cloud.DEV) == "one"
     assert identity_of_cluster(root, Cloud.AWS) is None
+
+
+def test_keys_between_colons_are_shown_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    console.print("mlflow:cloud: aws")
+    assert "mlflow:cloud: aws" in capsys.readouterr().err

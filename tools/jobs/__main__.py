@@ -24,7 +24,7 @@ LIMIT = 10
 """Seconds for an answer of the server."""
 NEWEST = 1000
 """Runs that are looked through for the last one of each job."""
-out = Console(highlight=False)
+out = Console(highlight=False, emoji=False)
 if not out.is_terminal:
     out.width = 240  # a pipe wraps nothing
 
