@@ -49,8 +49,8 @@ class Ingress(LoadBalancer):
     internal: bool = False
     """Inside the private network instead of on the internet (the cloud's own class only)."""
     annotations: dict[str, str] = {}
-    """More annotations for its controller. With `className` one of them must hold the ranges of `allow`, which
-    nothing else enforces there."""
+    """More annotations for its controller. With `className`, one of them must hold the ranges of `allow`, as
+    nothing else enforces them there."""
 
 
 class Exposure(Model):
