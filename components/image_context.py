@@ -86,7 +86,22 @@ def folder_hash(folder: Path) -> str:
     )
 
 
-def context_files(folder: Path) -> Iterator[Path]:
+def engine_hash(name: str) -> str:
+    """SHA-256 (hex) of a context as a build engine compares it: leftovers and each bit of the modes count."""
+    folder = context_folder(name)
+    return _hash_of(
+        [
+            [
+                path.relative_to(folder).as_posix(),
+                path.stat().st_mode,
+                hashlib.sha256(path.read_bytes()).hexdigest(),
+            ]
+            for path in sorted(context_files(folder, leftovers=True))
+        ]
+    )
+
+
+def context_files(folder: Path, *, leftovers: bool = False) -> Iterator[Path]:
     """The Dockerfile, the .dockerignore and what the latter lets through.
 
     The .dockerignore of our contexts is ``*`` followed by ``!path`` lines, so that one list serves the
@@ -105,7 +120,7 @@ def context_files(folder: Path) -> Iterator[Path]:
         if not path.exists():
             raise ValueError(f"{ignore} lets {line[1:]} through, which does not exist")
         files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
-        yield from (file for file in files if not LEFTOVERS.intersection(file.parts))
+        yield from (file for file in files if leftovers or not LEFTOVERS.intersection(file.parts))
 
 
 def root_hash(root: DebianRoot) -> str:

@@ -688,6 +688,8 @@ def test_a_build_of_other_files_gets_another_tag_even_when_they_were_built_befor
 
     first, second, again = keepers("one"), keepers("two"), keepers("one")
     assert first == again
+    monkeypatch.setattr("components.clouds.aws.images.engine_hash", lambda _: "another umask")
+    assert keepers("one") != first, "the provider would push again, to a tag that is taken"
     assert first != second, "the random part is drawn anew, whatever was drawn for these files before"
 
 

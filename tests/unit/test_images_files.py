@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from components.image_context import OWN_IMAGES, ROOT, context_folder
+from components.image_context import OWN_IMAGES, ROOT, context_folder, engine_hash, folder_hash
 from components.third_party import PYTHON, THIRD_PARTY, ThirdPartyImage
 
 DOCKERFILES = sorted((ROOT / "images").rglob("Dockerfile"))
@@ -205,3 +205,21 @@ def test_only_images_of_the_table_are_named_in_the_repository() -> None:
         if found.rstrip(".:") not in allowed
     }
     assert strangers == set()
+
+
+def test_what_makes_a_build_engine_build_again_is_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own comparison takes in leftovers and every mode bit, which do not change what an image holds."""
+    folder = tmp_path / "image"
+    (folder / "src" / "__pycache__").mkdir(parents=True)
+    (folder / "Dockerfile").write_text("FROM scratch\n")
+    (folder / ".dockerignore").write_text("*\n!src\n")
+    (folder / "src" / "a.py").write_text("")
+    monkeypatch.setattr("components.image_context.context_folder", lambda _: folder)
+    first, content = engine_hash("job"), folder_hash(folder)
+    (folder / "src" / "__pycache__" / "a.pyc").write_bytes(b"x")
+    with_leftover = engine_hash("job")
+    (folder / "src" / "a.py").chmod(0o664)
+    assert len({first, with_leftover, engine_hash("job")}) == 3
+    assert folder_hash(folder) == content

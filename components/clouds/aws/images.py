@@ -11,7 +11,7 @@ import pulumi_docker_build as docker_build
 import pulumi_random as random
 
 from ...contracts import Images, Text
-from ...image_context import OWN_IMAGES, OwnImage, tag
+from ...image_context import OWN_IMAGES, OwnImage, engine_hash, tag
 from ...settings.aws import AwsStack
 from ...third_party import ON_THE_CLUSTER, PYTHON, THIRD_PARTY
 from .provider import Account
@@ -117,10 +117,13 @@ class BuiltImage(pulumi.ComponentResource):
 
     def _tag(self) -> pulumi.Output[str]:
         """What it is built from, and one of a kind: the same files built again have another digest, which a
-        tag that is immutable would not take."""
+        tag that is immutable would not take. A new one whenever the provider pushes again."""
         built_from = tag(self._args.image.name, base=PYTHON.reference, platform=PLATFORM.value)
         build = random.RandomId(
-            f"{self._name}-build", byte_length=3, keepers={"builtFrom": built_from}, opts=self._child
+            f"{self._name}-build",
+            byte_length=3,
+            keepers={"builtFrom": built_from, "asSeen": engine_hash(self._args.image.name)},
+            opts=self._child,
         )
         return pulumi.Output.concat(built_from, "-", build.hex)
 
