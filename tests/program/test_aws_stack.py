@@ -247,7 +247,7 @@ def cpu_seconds(stack: str) -> float:
     for _ in range(2):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run(
-            [sys.executable, "-m", "tools.plan", "--stack", stack],
+            [sys.executable, "-c", f"from tools.offline import run; run({stack!r})"],
             cwd=ROOT,
             check=True,
             capture_output=True,
