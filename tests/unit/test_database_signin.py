@@ -116,6 +116,14 @@ def test_the_driver_gets_a_fresh_token_and_none_of_the_plugins_keys(engine: Engi
     assert len(driver.seen) == 2
 
 
+@pytest.mark.parametrize("engine", [Engine.POSTGRESQL, Engine.MYSQL])
+def test_an_engine_made_from_an_engines_url_signs_in_too(engine: Engine) -> None:
+    """As MLflow does for the migration of the user tables."""
+    driver = Driver("no")
+    attempt(engine_for(uri(engine)).url.render_as_string(hide_password=False), driver)
+    assert "X-Amz-Signature" in driver.seen[0]["password"]
+
+
 def test_gss_encryption_which_would_bypass_the_certificate_is_switched_off() -> None:
     driver = Driver("no")
     attempt(uri(), driver)

@@ -40,6 +40,7 @@ class TokenSignIn(CreateEnginePlugin):
         if not url.username:
             raise NotAllowedError("the database URI names no user to ask a token for")
         driver_of(url.drivername)
+        self._url = url
         self._source = token_source(source, region=region, scope=scope)
 
     def update_url(self, url: URL) -> URL:
@@ -49,6 +50,9 @@ class TokenSignIn(CreateEnginePlugin):
         _, arguments = engine.dialect.create_connect_args(engine.url)
         check_tls(engine.url.drivername, arguments)
         event.listen(engine, "do_connect", self._connect)
+        # With the plugin's keys again: MLflow's migration of the user tables makes an engine of its own from
+        # this one's URL (mlflow/server/auth/db/utils.py, 3.17).
+        engine.url = self._url
 
     def _connect(
         self, dialect: Dialect, _record: Any, positional: list[Any], arguments: dict[str, Any]
