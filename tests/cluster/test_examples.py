@@ -1,0 +1,59 @@
+"""The examples beyond the quickstart, against the deployed stack."""
+
+from __future__ import annotations
+
+import os
+import re
+
+import pytest
+
+from tests.cluster.notebook import executed
+from tests.cluster.stack import POSTGRESQL, Stack, Stage
+from tools.common import ROOT
+from tools.jobs.here import ANOTHER_SERVERS
+
+IRIS = {"iris": {"git": {"local": ".", "path": "examples/iris"}}}
+
+
+@pytest.mark.core
+def test_the_iris_example_tunes_picks_registers_promotes_and_retrieves(
+    postgresql: Stack, stage: Stage
+) -> None:
+    stack = stage.show(postgresql, {**POSTGRESQL, "jobs": IRIS})
+    done = stack.clone.verb("run", stack.name, "--job", "iris", "--param", "trials=3")
+    assert "is setosa" in done.out
+    experiment = stack.api("experiments/get-by-name", experiment_name="iris")["experiment"]["experiment_id"]
+    runs = stack.api("runs/search", {"experiment_ids": [experiment]})["runs"]
+    losses = {
+        run["info"]["run_id"]: metric["value"]
+        for run in runs
+        for metric in run["data"].get("metrics", [])
+        if metric["key"] == "test_log_loss"
+    }
+    assert len(losses) == 3
+    alias = stack.ask("/api/2.0/mlflow/registered-models/alias?name=iris-species&alias=champion")
+    champion = alias.json()["model_version"]
+    assert champion["run_id"] == min(losses, key=lambda run: losses[run])
+    told = {tag["key"]: tag["value"] for tag in champion["tags"]}
+    assert told["classes"] == '["setosa", "versicolor", "virginica"]'
+    assert told["features"].startswith('["sepal length (cm)"')
+
+
+def test_the_demo_notebook_runs_against_the_deployed_server(postgresql: Stack) -> None:
+    kept = {name: value for name, value in os.environ.items() if name not in ANOTHER_SERVERS}
+    environment = {
+        **kept,
+        "MLFLOW_TRACKING_URI": postgresql.url,
+        "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD": "false",
+        "MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD": "false",
+        "NO_PROXY": "*",
+        "DEMO_EXPERIMENT": "iris-demo",
+    }
+    outputs = executed(ROOT / "examples" / "iris" / "demo.ipynb", environment)
+    text = str(outputs)
+    assert postgresql.url in text
+    assert re.search(r"iris-species version \d+ is @champion", text)
+    assert "setosa" in str(outputs[-1])
+    experiment = postgresql.api("experiments/get-by-name", experiment_name="iris-demo")["experiment"]
+    runs = postgresql.api("runs/search", {"experiment_ids": [experiment["experiment_id"]]})["runs"]
+    assert len(runs) == 4, "one parent and three trials"
