@@ -789,6 +789,17 @@ def test_charts_have_nodes_and_dns_to_run_on_to_the_end() -> None:
         assert needed <= outlives(found, release)
 
 
+def test_pods_find_their_roles_from_their_first_second_to_their_last() -> None:
+    found = CLUSTERS["node groups"]()
+    associations = found.of_type("PodIdentityAssociation")
+    agent = found.one("Addon", "pod-identity-agent").urn
+    assert len(associations) >= 3
+    assert all(agent in outlives(found, one) for one in associations)
+    for release in found.of_type("Release"):
+        (own,) = [one.urn for one in associations if one.name == release.name]
+        assert own in outlives(found, release)
+
+
 def test_volumes_and_pods_go_before_the_nodes(made_plan: Plan) -> None:
     nodes = {one.urn for one in made_plan.of_type("NodePool") + made_plan.of_type("NodeGroup")}
     assert nodes
