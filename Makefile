@@ -91,7 +91,7 @@ open: $(VENV)/.program ## Forward a local port to the server and print the addre
 test: $(VENV)/.dev ## Every fast test, the core of the slow ones and a seeded sample
 	@$(RUN)test
 
-test-all: $(VENV)/.dev ## Every test; TIER=unit|program|engine|cluster for one tier
+test-all: $(VENV)/.dev ## Every test; TIER=unit|program|emulators|engine|cluster for one tier
 	@$(RUN)test --all $(if $(TIER),--tier $(TIER))
 
 check: $(VENV)/.dev ## Lint, types, and that generated docs are fresh

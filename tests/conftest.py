@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-TIERS = ("unit", "program", "engine", "cluster")
-SLOW = ("engine", "cluster")
+TIERS = ("unit", "program", "emulators", "engine", "cluster")
+SLOW = ("emulators", "engine", "cluster")
 HERE = Path(__file__).parent
 
 

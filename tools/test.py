@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tools.common import ROOT, cli, console
 
-TIERS = ("unit", "program", "engine", "cluster")
+TIERS = ("unit", "program", "emulators", "engine", "cluster")
 FAST = ("unit", "program")
 
 

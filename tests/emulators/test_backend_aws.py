@@ -21,7 +21,6 @@ from tools.backend.aws import NAME_LIMIT, bucket_name, ensure
 from tools.common import Failure
 from tools.engine.place import Place, load
 
-pytestmark = pytest.mark.program
 REGION = "eu-west-1"
 CONFIG = {"aws:region": REGION}
 EMPTY = SimpleNamespace(stream=list)

@@ -22,8 +22,6 @@ from tools.common import Failure, run
 from tools.jobs.here import client_environment
 from tools.move import __main__ as move
 
-pytestmark = pytest.mark.engine
-
 SEED = """
 import os, sys
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
