@@ -127,16 +127,39 @@ def _copy(project: AwsProject, folder: Path) -> AwsProject:
     return AwsProject(folder / "aws", "aws")
 
 
-def out_of_order(outcome: Outcome, pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Pairs of kinds (or ``Kind name``) of which not every first was deleted before any second."""
-    order = [f"{kind_of(urn)} {name_of(urn)} " for op, urn in outcome.urns if op == "delete"]
+def unordered(project: AwsProject, pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Pairs of kinds (or ``Kind name``) of which some first could be destroyed after some second.
 
-    def places(what: str) -> list[int]:
-        found = [place for place, each in enumerate(order) if each.startswith(f"{what} ")]
-        assert found, f"nothing called {what} was deleted: {order}"
+    Read from what the state says depends on what, which is what the engine goes by: what happened to be
+    destroyed in time once need not be the next time.
+    """
+    resources = (project.stack.export_stack().deployment or {})["resources"]
+    needs = {each["urn"]: _needed(each) for each in resources}
+    made = [each["urn"] for each in resources if each.get("id") and ":providers:" not in each["type"]]
+
+    def all_needed(urn: str, found: set[str]) -> set[str]:
+        for each in needs.get(urn, set()) - found:
+            found.add(each)
+            all_needed(each, found)
         return found
 
-    return [(first, then) for first, then in pairs if max(places(first)) > min(places(then))]
+    def called(what: str) -> list[str]:
+        found = [urn for urn in made if f"{kind_of(urn)} {name_of(urn)} ".startswith(f"{what} ")]
+        assert found, f"the stack has no {what}"
+        return found
+
+    closure = {urn: all_needed(urn, set()) for urn in needs}
+    return [
+        (first, then)
+        for first, then in pairs
+        if any(later not in closure[earlier] for earlier in called(first) for later in called(then))
+    ]
+
+
+def _needed(resource: dict[str, Any]) -> set[str]:
+    named = {urn for urns in (resource.get("propertyDependencies") or {}).values() for urn in urns or []}
+    others = {resource.get("parent"), (resource.get("provider") or "").rpartition("::")[0]}
+    return {urn for urn in {*named, *(resource.get("dependencies") or []), *others} if urn}
 
 
 @pytest.mark.core
@@ -285,21 +308,29 @@ PODS_AND_DATA = [
     ("Job mlflow-bootstrap", "RolePolicy mlflow-database-admin-role-bootstrap"),
     ("Deployment", "Instance"),
     ("Job", "Instance"),
+    ("Deployment", "SecurityGroupIngressRule"),
     ("Deployment", "Bucket"),
+    ("Deployment", "BucketPolicy"),
+    ("Deployment", "RolePolicy mlflow-server-role-artifacts"),
     ("Instance", "SubnetGroup"),
     ("Instance", "ParameterGroup"),
     ("Instance", "SecurityGroup mlflow-database-access"),
     ("Instance", "LogGroup mlflow-database-log-postgresql"),
     ("SecurityGroup mlflow-database-access", "Vpc"),
-    ("SubnetGroup", "Subnet"),
+    ("SubnetGroup", "Subnet mlflow-network-private-0"),
     # The namespace goes with nodes to run on and somebody who takes its load balancers away.
     ("Deployment", "Namespace"),
     ("Service", "Namespace"),
     ("Namespace", "Cluster"),
     ("Cluster", "RolePolicyAttachment mlflow-cluster-role-AmazonEKSClusterPolicy"),
     ("Cluster", "LogGroup mlflow-cluster-logs"),
-    ("Cluster", "Subnet"),
+    ("Cluster", "Key"),
+    ("Cluster", "Subnet mlflow-network-private-0"),
     ("Subnet", "Vpc"),
+    # Load balancers stand in every public subnet.
+    ("Service mlflow-exposure-external", "Subnet"),
+    ("Service mlflow-exposure-external", "Route"),
+    ("Service mlflow-exposure-external", "RouteTableAssociation"),
 ]
 """What is destroyed first, and what only then."""
 AUTO_MODE = [
@@ -313,10 +344,15 @@ AUTO_MODE = [
     ("AccessEntry mlflow-nodes", "Cluster"),
 ]
 NODE_GROUPS = [
+    ("Release mlflow-charts-load-balancers", "Addon mlflow-add-ons-coredns"),
+    ("Deployment", "Image mlflow-tracking-server"),
+    ("Image mlflow-tracking-server", "Repository mlflow-tracking-server"),
+    ("Ingress", "Release mlflow-charts-load-balancers"),
+    ("Service mlflow-exposure-internal", "Release mlflow-charts-load-balancers"),
     ("Service mlflow-exposure-external", "Release mlflow-charts-load-balancers"),
     ("Namespace", "Release mlflow-charts-load-balancers"),
-    ("Release", "PodIdentityAssociation mlflow-charts-load-balancers"),
-    ("Release", "RolePolicy mlflow-charts-load-balancers-policy"),
+    ("Release mlflow-charts-load-balancers", "PodIdentityAssociation mlflow-charts-load-balancers"),
+    ("Release mlflow-charts-load-balancers", "RolePolicy mlflow-charts-load-balancers-policy"),
     ("Release", "NodeGroup"),
     ("PodIdentityAssociation", "Addon mlflow-net-eks-pod-identity-agent"),
     ("NodeGroup", "RolePolicyAttachment mlflow-nodes-role-AmazonEKSWorkerNodePolicy"),
@@ -331,10 +367,11 @@ NODE_GROUPS = [
 @pytest.mark.core
 def test_after_unprotect_everything_goes_in_order_and_a_later_up_works(released: AwsProject, tmp_path: Path):
     stack = _copy(released, tmp_path)
+    assert unordered(stack, [*PODS_AND_DATA, *AUTO_MODE]) == []
+    assert unordered(stack, [("Vpc", "Instance")]) == [("Vpc", "Instance")], "it can tell"
     gone = stack.destroy()
     assert not gone.failed, gone.text
     assert stack.state() == {}
-    assert out_of_order(gone, [*PODS_AND_DATA, *AUTO_MODE]) == []
     again = stack.bring_up()
     assert not again.failed, again.text
 
@@ -342,12 +379,15 @@ def test_after_unprotect_everything_goes_in_order_and_a_later_up_works(released:
 def test_with_node_groups_their_controller_and_add_ons_outlive_what_needs_them(tmp_path: Path):
     project = AwsProject(tmp_path, "aws")
     nodes = {"compute": "node-groups", "nodes": {"min": 2, "max": 5}}
-    project.change(cluster={"create": nodes}, protect=False)
+    certificate = SETTINGS["mlflow:exposure"]["external"]["certificate"]
+    ingress = {"host": "web.example.com", "allow": ["203.0.113.0/24"], "certificate": certificate}
+    exposure = SETTINGS["mlflow:exposure"] | {"ingress": ingress, "internal": {"host": "in.example.com"}}
+    project.change(cluster={"create": nodes}, exposure=exposure, protect=False)
     made = project.bring_up()
     assert not made.failed, made.text
+    assert unordered(project, [*PODS_AND_DATA, *NODE_GROUPS]) == []
     gone = project.destroy()
     assert not gone.failed, gone.text
-    assert out_of_order(gone, [*PODS_AND_DATA, *NODE_GROUPS]) == []
 
 
 @pytest.mark.core
@@ -405,12 +445,10 @@ def test_an_up_that_a_quota_stopped_goes_on_and_an_existing_cluster_is_neither_m
     assert ids.items() <= project.ids().items(), "nothing was made twice"
     kinds = {kind_of(urn) for urn in project.ids()}
     assert not kinds & {"Cluster", "Vpc", "Subnet", "NodeClass", "NodePool", "Addon"}
+    ours = [pair for pair in PODS_AND_DATA if not {"Vpc", "Subnet", "Cluster"} & set(pair)]
+    assert unordered(project, ours) == []
     gone = project.destroy()
     assert not gone.failed, gone.text
-    assert (
-        out_of_order(gone, [pair for pair in PODS_AND_DATA if not {"Vpc", "Subnet", "Cluster"} & set(pair)])
-        == []
-    )
 
 
 @pytest.mark.core

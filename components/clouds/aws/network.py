@@ -74,14 +74,16 @@ class Network(pulumi.ComponentResource):
         self.private_subnet_ids = pulumi.Output.all(*(subnet.id for subnet in self.private_subnets))
         gateway = aws.ec2.InternetGateway(f"{name}-internet", vpc_id=vpc.id, opts=self._child)
         address = aws.ec2.Eip(f"{name}-nat", domain="vpc", opts=self._child)
+        # Load balancers stand in the public half, and the way of the nodes leads through it: it outlives both.
+        _, outside = self._routes("public", public_subnets, gateway_id=gateway.id)
         nat = aws.ec2.NatGateway(
             f"{name}-nat",
             allocation_id=address.id,
             subnet_id=public_subnets[0].id,
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[gateway]),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[gateway, *outside]),
         )
-        self._routes("public", public_subnets, gateway_id=gateway.id)
-        table, self.egress = self._routes("private", self.private_subnets, nat_gateway_id=nat.id)
+        table, inside = self._routes("private", self.private_subnets, nat_gateway_id=nat.id)
+        self.egress = [*outside, *inside]
         aws.ec2.VpcEndpoint(
             f"{name}-s3",
             vpc_id=vpc.id,
