@@ -97,7 +97,7 @@ test-all: $(VENV)/.dev ## Every test; TIER=unit|program|emulators|engine|cluster
 check: $(VENV)/.dev ## Lint, types, and that generated docs are fresh
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/pyright && $(RUN)docs --check
 
-docs: $(VENV)/.dev ## Write docs/settings.md and docs/stack.schema.json anew
+docs: $(VENV)/.dev ## Write the generated pages of docs/ anew: settings, schema, drawings of stacks
 	@$(RUN)docs
 
 bench: $(VENV)/.dev ## Measure, and write docs/performance.md
