@@ -74,7 +74,7 @@ class Network(pulumi.ComponentResource):
         self.private_subnet_ids = pulumi.Output.all(*(subnet.id for subnet in self.private_subnets))
         gateway = aws.ec2.InternetGateway(f"{name}-internet", vpc_id=vpc.id, opts=self._child)
         address = aws.ec2.Eip(f"{name}-nat", domain="vpc", opts=self._child)
-        # Load balancers stand in the public half, and the way of the nodes leads through it: it outlives both.
+        # Load balancers stand in the public half and the nodes' way out leads through it: it outlives both.
         _, outside = self._routes("public", public_subnets, gateway_id=gateway.id)
         nat = aws.ec2.NatGateway(
             f"{name}-nat",
