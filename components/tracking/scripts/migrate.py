@@ -31,13 +31,21 @@ def tracking(uri):
 
 def users(config_file):
     """Migrate the user tables and make the first users; existing ones keep their passwords."""
+    from mlflow.server.auth.db.utils import migrate
     from mlflow.server.auth.sqlalchemy_store import SqlAlchemyStore
+    from mlflow.store.db.utils import create_sqlalchemy_engine_with_retry
 
     config = configparser.ConfigParser()
     config.read(config_file)
+    uri = config["mlflow"]["database_uri"]
     step("user schema")
+    # The store would migrate by itself, but over a second connection while its first holds a lock on the very
+    # table: on MySQL it waits for itself for ever (mlflow/server/auth/db/utils.py, 3.17: migrate_if_needed).
+    engine = create_sqlalchemy_engine_with_retry(uri)
+    migrate(engine, "head")
+    engine.dispose()
     store = SqlAlchemyStore()
-    store.init_db(config["mlflow"]["database_uri"])
+    store.init_db(uri)
     admin, password = os.environ["MLFLOW_AUTH_ADMIN_USERNAME"], os.environ["MLFLOW_AUTH_ADMIN_PASSWORD"]
     if not store.has_user(admin):
         store.create_user(admin, password, is_admin=True)
