@@ -240,7 +240,8 @@ def set_secret(stack: str, path: str, value: str, root: Path = ROOT) -> Path:
          "--config-file", target],
         cwd=place.work,
         env=dict(opened.workspace.env_vars),
-        input=value,  # never on the command line, which every process can read
+        # Never on the command line, which every process can read. The CLI takes one newline off the end.
+        input=f"{value}\n",
     )  # fmt: skip
     keep_additions(place)
     return place.tracked if shared else place.overlay
