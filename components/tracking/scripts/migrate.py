@@ -29,11 +29,19 @@ def tracking(uri):
     SqlAlchemyStore(uri, "mlflow-artifacts:/").engine.dispose()
 
 
+def with_a_name_of_its_own(_connection, _cursor, statement, parameters, _context, _many):
+    """MLflow gives two foreign keys of the user tables one name, which MySQL refuses (mlflow#9642, open)."""
+    if statement.lstrip().startswith("CREATE TABLE registered_model_permissions"):
+        statement = statement.replace("CONSTRAINT fk_user_id ", "CONSTRAINT fk_registered_model_user_id ")
+    return statement, parameters
+
+
 def users(config_file):
     """Migrate the user tables and make the first users; existing ones keep their passwords."""
     from mlflow.server.auth.db.utils import migrate
     from mlflow.server.auth.sqlalchemy_store import SqlAlchemyStore
     from mlflow.store.db.utils import create_sqlalchemy_engine_with_retry
+    from sqlalchemy import Engine, event
 
     config = configparser.ConfigParser()
     config.read(config_file)
@@ -42,6 +50,8 @@ def users(config_file):
     # The store would migrate by itself, but over a second connection while its first holds a lock on the very
     # table: on MySQL it waits for itself for ever (mlflow/server/auth/db/utils.py, 3.17: migrate_if_needed).
     engine = create_sqlalchemy_engine_with_retry(uri)
+    if engine.dialect.name == "mysql":
+        event.listen(Engine, "before_cursor_execute", with_a_name_of_its_own, retval=True)
     migrate(engine, "head")
     engine.dispose()
     store = SqlAlchemyStore()
