@@ -61,7 +61,7 @@ class Nodes(Model):
     """The nodes of a created cluster: a fixed number, or a range that follows the load."""
 
     total: Annotated[int, Field(ge=1, le=1000)] | None = None
-    """Nodes over all zones. Default: 3."""
+    """Nodes over all zones. Default: 3; where the cloud sizes the cluster by its load, as the load wants."""
     min: Annotated[int, Field(ge=0, le=1000)] | None = None
     """Fewest nodes over all zones, with `max`, instead of `total`."""
     max: Annotated[int, Field(ge=1, le=1000)] | None = None
