@@ -10,11 +10,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from tools.benchmark import artifacts, engine, page, results, serving
+from tools.benchmark import artifacts, engine, page, results, serving, templates
 from tools.benchmark.place import Bench, bench
 from tools.common import Failure, cli, console
 
-SECTIONS = ("up", "engine", "requests", "memory", "artifacts")
+SECTIONS = ("up", "engine", "requests", "memory", "artifacts", "jobs")
 """In the order in which they run: `up` needs a stack that is down, the others one that is up."""
 
 
@@ -28,10 +28,17 @@ class Effort:
     load_seconds: float = 5
     artifact_rounds: int = 3
     artifact_size: int = 256
+    template_rounds: int = 2
 
 
 QUICK = Effort(
-    engine_rounds=1, up_rounds=1, load_rounds=1, load_seconds=3, artifact_rounds=1, artifact_size=64
+    engine_rounds=1,
+    up_rounds=1,
+    load_rounds=1,
+    load_seconds=3,
+    artifact_rounds=1,
+    artifact_size=64,
+    template_rounds=1,
 )
 
 
@@ -67,6 +74,7 @@ def measure(place: Bench, wanted: list[str], effort: Effort) -> list[results.Sec
         "artifacts": lambda: [
             artifacts.section(place, rounds=effort.artifact_rounds, size=effort.artifact_size)
         ],
+        "jobs": lambda: [templates.section(effort.template_rounds)],
     }
     if "memory" in wanted and "requests" not in wanted:
         runs["memory"] = runs["requests"]

@@ -75,7 +75,7 @@ def test_a_busy_machine_is_told_beside_the_figures_and_in_the_reason() -> None:
 
 
 def test_sections_never_measured_are_named() -> None:
-    assert "Not measured yet: engine, requests, memory, artifacts." in page.page({"up": SECTION})
+    assert "Not measured yet: engine, requests, memory, artifacts, jobs." in page.page({"up": SECTION})
 
 
 def test_an_absolute_figure_carries_its_unit() -> None:

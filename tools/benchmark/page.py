@@ -15,6 +15,7 @@ TITLES = {
     "requests": "Requests a second",
     "memory": "Memory",
     "artifacts": "Artifacts",
+    "jobs": "Job templates",
 }
 ASPECTS = ("median latency", "95th percentile", "per GB", "failed requests")
 """Endings of the names of samples that belong to another one."""
