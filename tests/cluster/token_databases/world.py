@@ -36,8 +36,10 @@ AUDIENCE = "https://ossrdbms-aad.database.windows.net"
 KEY = b"not-a-real-key-0123456789abcdef0"
 LONG = "x" * 1000 + "/+="
 """Session tokens are long: with them a token does not fit where a password would."""
-SERVER = AwsIdentity("AKIASERVER", "server-secret", f"server{LONG}", ("mlflow", "later"))
-ADMIN = AwsIdentity("AKIAADMIN", "admin-secret", f"admin{LONG}", ("mlflow", "later", "by_hand", MASTER))
+SERVER = AwsIdentity("AKIASERVER", "server-secret", f"server{LONG}", ("mlflow", "later", "stacked"))
+ADMIN = AwsIdentity(
+    "AKIAADMIN", "admin-secret", f"admin{LONG}", ("mlflow", "later", "stacked", "by_hand", MASTER)
+)
 BYSTANDER = AwsIdentity("AKIABYSTANDER", "bystander-secret", f"bystander{LONG}", ())
 ENTRA_SERVER = ManagedIdentity("client-of-server", "object-of-server", "serviceaccount-token-of-server")
 ENTRA_BOOTSTRAP = ManagedIdentity("client-of-admin", "object-of-admin", "serviceaccount-token-of-admin")
