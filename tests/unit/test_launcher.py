@@ -1,0 +1,165 @@
+"""The launcher's own decisions, without MLflow; what it does with runs: tests/cluster/test_jobs.py."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from components.jobs.scripts import launcher
+
+pytestmark = pytest.mark.unit
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+def checkout(root: Path) -> Path:
+    """A folder as git-sync leaves it."""
+    (root / ".worktrees" / COMMIT / "train").mkdir(parents=True)
+    link = root / "current"
+    link.symlink_to(f".worktrees/{COMMIT}")
+    return link
+
+
+def test_the_commit_is_the_name_that_git_syncs_link_leads_to(tmp_path: Path) -> None:
+    args = launcher.parsed([str(checkout(tmp_path)), "--experiment=e", "--path=train"])
+    folder, commit = launcher.located(args)
+    assert commit == COMMIT
+    assert folder == tmp_path / ".worktrees" / COMMIT / "train"
+
+
+def test_a_plain_folder_has_the_commit_that_its_image_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    args = launcher.parsed([str(tmp_path), "--experiment=e"])
+    assert launcher.located(args) == (tmp_path, None)
+    monkeypatch.setenv("JOB_COMMIT", COMMIT)
+    assert launcher.located(args) == (tmp_path, COMMIT)
+
+
+def test_a_folder_that_is_not_in_the_code_is_told(tmp_path: Path) -> None:
+    args = launcher.parsed([str(checkout(tmp_path)), "--experiment=e", "--path=tarin"])
+    with pytest.raises(launcher.Wrong, match="no folder tarin"):
+        launcher.located(args)
+
+
+def test_words_after_the_dashes_are_the_codes_own_and_later_parameters_count() -> None:
+    args = launcher.parsed(["/code", "--experiment=e", "--command", "--", "python", "--param", "x", "--"])
+    assert args.words == ["python", "--param", "x", "--"]
+    args = launcher.parsed(["/code", "--experiment=e", "--param=a=1", "--param=b=x=y", "--param=a=2"])
+    assert launcher.pairs(args.param) == {"a": "2", "b": "x=y"}
+
+
+@pytest.mark.parametrize(
+    ("run", "said", "trigger"),
+    [
+        ("churn-29385720", None, "schedule"),
+        ("churn-0adc50", None, "manual"),
+        ("churn-by-hand", None, "manual"),
+        ("other-29385720", None, "manual"),
+        ("churn-0adc50", "pipeline/daily", "pipeline/daily"),
+    ],
+)
+def test_the_trigger_is_told_by_the_jobs_name_unless_a_pipeline_says_otherwise(
+    run: str, said: str | None, trigger: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JOB_NAME", "churn")
+    monkeypatch.setenv("JOB_RUN", run)
+    monkeypatch.delenv("JOB_TRIGGER", raising=False)
+    if said:
+        monkeypatch.setenv("JOB_TRIGGER", said)
+    assert launcher.tags_of_this_pod(COMMIT) == {
+        "mlflow.source.git.commit": COMMIT,
+        "job.name": "churn",
+        "job.run": run,
+        "job.trigger": trigger,
+    }
+
+
+def test_folders_of_earlier_runs_go_when_nothing_changed_in_them_for_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long_ago = time.time() - 9 * launcher.DAY
+    for name, deep in (("old", long_ago), ("old-but-used", time.time()), ("mine", long_ago)):
+        file = tmp_path / name / "deep" / "file"
+        file.parent.mkdir(parents=True)
+        file.write_text("kept")
+        for path in (file, file.parent, tmp_path / name):
+            os.utime(path, (deep, deep))
+        if name == "old-but-used":
+            os.utime(tmp_path / name, (long_ago, long_ago))
+    monkeypatch.setenv("JOB_RUN", "mine")
+    args = launcher.parsed(["/code", "--experiment=e", f"--workspace={tmp_path}", "--keep-days=7"])
+    assert launcher.workspace(args) == tmp_path / "mine"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "old-but-used"]
+    assert (tmp_path / "mine" / "deep" / "file").read_text() == "kept", "a second attempt finds its files"
+
+
+@pytest.mark.parametrize(
+    ("entry_point", "parameters", "words"),
+    [
+        ("tune", [], "no entry point tune; it has: fail, main"),
+        ("main", ["alhpa"], "entry point main has no parameter alhpa; it has: alpha, depth"),
+        ("fail", ["alpha"], "entry point fail has no parameter alpha; it has: none"),
+    ],
+)
+def test_what_the_mlproject_does_not_declare_is_refused_by_name(
+    entry_point: str, parameters: list[str], words: str, tmp_path: Path
+) -> None:
+    with pytest.raises(launcher.Wrong, match="no MLproject file"):
+        launcher.check_entry_point(tmp_path, "main", {})
+    (tmp_path / "MLproject").write_text(
+        "entry_points:\n  main:\n    parameters: {alpha: float, depth: {type: float, default: 1}}\n"
+        "    command: x\n  fail: {command: x}\n"
+    )
+    launcher.check_entry_point(tmp_path, "main", {"alpha": "1"})
+    with pytest.raises(launcher.Wrong, match=words):
+        launcher.check_entry_point(tmp_path, entry_point, dict.fromkeys(parameters, "1"))
+
+
+def test_requirements_go_into_an_environment_of_their_own_on_top_of_the_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[list[str]] = []
+
+    def tool(command: list[str], cwd: Path | None = None) -> None:
+        calls.append(command)
+        if "venv" in command:
+            Path(command[-1], "lib", f"python{launcher.sys.version_info[0]}.{launcher.sys.version_info[1]}",
+                 "site-packages").mkdir(parents=True)  # fmt: skip
+
+    monkeypatch.setattr(launcher, "checked", tool)
+    monkeypatch.setenv("PATH", "/usr/bin")
+    monkeypatch.delenv("VIRTUAL_ENV", raising=False)
+    place = tmp_path / "run"
+    place.mkdir()
+    (tmp_path / "requirements.txt").write_text("a==1\n")
+    args = launcher.parsed(["/code", "--experiment=e", "--requirements-file=requirements.txt"])
+    launcher.install(args, tmp_path, place)
+    assert [("pip" in call, call[-1]) for call in calls] == [
+        (False, str(place / ".venv")),
+        (True, str(tmp_path / "requirements.txt")),
+    ]
+    assert os.environ["PATH"] == f"{place / '.venv' / 'bin'}:/usr/bin"
+    (pth,) = (place / ".venv").rglob("image.pth")
+    assert "site-packages" in pth.read_text()
+    launcher.install(args, tmp_path, place)
+    assert len(calls) == 2, "a second attempt installed again"
+    (tmp_path / "requirements.txt").write_text("a==2\n")
+    launcher.install(args, tmp_path, place)
+    assert len(calls) == 4, "changed requirements were not installed"
+
+
+def test_without_requirements_nothing_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launcher, "checked", lambda *_, **__: pytest.fail("something was installed"))
+    launcher.install(launcher.parsed(["/code", "--experiment=e"]), tmp_path, tmp_path)
+
+
+def test_the_launcher_needs_only_the_standard_library_and_what_mlflow_brings() -> None:
+    text = Path(launcher.__file__).read_text()
+    imported = {
+        line.split()[1] for line in text.splitlines() if line.strip().startswith(("import ", "from "))
+    }
+    outside = {name for name in imported if name not in launcher.sys.stdlib_module_names}
+    assert outside == {"mlflow", "yaml"}
