@@ -34,6 +34,8 @@ RESERVED: dict[str, str] = {
     "AWS_CA_BUNDLE": "use mlflow:artifacts.caBundle",
     "AWS_DEFAULT_REGION": "use mlflow:artifacts.region",
     "GOOGLE_APPLICATION_CREDENTIALS": "put the JSON in GOOGLE_CREDENTIALS, see mlflow:artifacts.credentials",
+    "GOOGLE_CLOUD_PROJECT": "it is the stack's, gcp:project",
+    "GCE_METADATA_TIMEOUT": "the program tunes it",
     "HOME": "the root file system is read-only",
     "TMPDIR": "the root file system is read-only; size it with mlflow:server.tmpSize",
     "PYTHONDONTWRITEBYTECODE": "the program sets it",

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.program.aws_cases import AWS_CASES
+from tests.program.gcp_cases import FOUND, GCP_CASES
 from tools.offline import Mocked, Plan, Preview, run
 
 POSTGRESQL_URL = {"secure": "postgresql://mlflow:planted-pg-password@db.example.com:5432/mlflow"}
@@ -85,7 +86,14 @@ CASES: dict[str, Settings] = {
 
 @functools.cache
 def _planned(stack: str, preview: bool, settings: str) -> Plan:
-    return run(stack, answers=Preview() if preview else Mocked(), overrides=json.loads(settings))
+    return run(stack, answers=Preview() if preview else Fitting(), overrides=json.loads(settings))
+
+
+class Fitting(Mocked):
+    """Makes everything up, but for what the program checks about existing things: those fit."""
+
+    def looked_up(self, token: str, arguments: dict[str, Any]) -> dict[str, Any] | None:
+        return {**(super().looked_up(token, arguments) or {}), **FOUND.get(token, {})}
 
 
 def plan(settings: Settings | None = None, *, stack: str = "dev", preview: bool = False) -> Plan:
@@ -97,12 +105,15 @@ def plan(settings: Settings | None = None, *, stack: str = "dev", preview: bool 
     return _planned(stack, preview, json.dumps(settings or {}))
 
 
-ALL_CASES: Mapping[str, Settings] = {**CASES, **AWS_CASES}
+ALL_CASES: Mapping[str, Settings] = {**CASES, **AWS_CASES, **GCP_CASES}
+
+STACKS = dict.fromkeys(AWS_CASES, "aws") | dict.fromkeys(GCP_CASES, "gcp")
+"""Case → its stack, where that is not dev."""
 
 
 def plan_of(case: str, *, preview: bool = False) -> Plan:
     """The plan of one of `ALL_CASES`."""
-    return plan(ALL_CASES[case], stack="aws" if case in AWS_CASES else "dev", preview=preview)
+    return plan(ALL_CASES[case], stack=STACKS.get(case, "dev"), preview=preview)
 
 
 @pytest.fixture(params=ALL_CASES)
@@ -114,4 +125,10 @@ def case(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(params=AWS_CASES)
 def aws_case(request: pytest.FixtureRequest) -> str:
     """Each of the cases on AWS in turn."""
+    return request.param
+
+
+@pytest.fixture(params=GCP_CASES)
+def gcp_case(request: pytest.FixtureRequest) -> str:
+    """Each of the cases on Google Cloud in turn."""
     return request.param

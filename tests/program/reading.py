@@ -55,7 +55,7 @@ def environment(plan: Plan, resource: Resource, container: dict | None = None) -
 
 def server_environment(plan: Plan) -> dict[str, str]:
     """The environment of the tracking server."""
-    return environment(plan, plan.one("Deployment"))
+    return environment(plan, plan.one("Deployment", "mlflow-server"))
 
 
 def as_text(plan: Plan) -> str:

@@ -17,8 +17,8 @@ from ...settings.errors import Problem, SettingsError
 from ...settings.gcp import GcpStack, GkeMode, NewGcpCluster
 from .control_plane import ControlPlane, ControlPlaneArgs
 from .load_balancers import Entrances, EntrancesArgs
-from .network import Network, NetworkArgs
-from .nodes import DEFAULT_ZONES, NodeAccount, NodeAccountArgs, NodePool, NodePoolArgs
+from .network import ClusterNetwork, ClusterNetworkArgs
+from .nodes import DEFAULT_ZONES, NodeAccount, NodeAccountArgs, Nodes, NodesArgs
 from .provider import Project
 from .storage import storage_class
 
@@ -114,9 +114,9 @@ def connect(settings: GcpStack, project: Project) -> GcpCluster:
 def _made(settings: GcpStack, new: NewGcpCluster, project: Project) -> _Facts:
     opts = pulumi.ResourceOptions(providers=[project.provider])
     ingress = settings.exposure.ingress
-    network = Network(
+    network = ClusterNetwork(
         f"{NAME}-network",
-        NetworkArgs(
+        ClusterNetworkArgs(
             project=project,
             address_range=new.address_range,
             proxies=bool(ingress and ingress.internal),
@@ -124,7 +124,8 @@ def _made(settings: GcpStack, new: NewGcpCluster, project: Project) -> _Facts:
         opts=opts,
     )
     account = NodeAccount(f"{NAME}-nodes", NodeAccountArgs(project=project), opts=opts)
-    zones = _zones(new, project)
+    # Without names: three zones that GKE chooses.
+    zones = list(new.zones) or None
     plane = ControlPlane(
         f"{NAME}-cluster",
         ControlPlaneArgs(
@@ -140,9 +141,9 @@ def _made(settings: GcpStack, new: NewGcpCluster, project: Project) -> _Facts:
     )
     made: list[pulumi.Resource] = [plane]
     if new.compute is GkeMode.STANDARD:
-        pool = NodePool(
+        pool = Nodes(
             f"{NAME}-pool",
-            NodePoolArgs(
+            NodesArgs(
                 project=project,
                 settings=new.nodes,
                 cluster=plane.cluster,
@@ -179,15 +180,6 @@ def _dns_server(endpoints: Any) -> str:
     return f"https://{endpoints.dns_endpoint_config.endpoint}"
 
 
-def _zones(new: NewGcpCluster, project: Project) -> pulumi.Input[Sequence[str]]:
-    if new.zones:
-        return list(new.zones)
-    found = gcp.compute.get_zones_output(
-        project=project.id, region=project.region, status="UP", opts=project.invoke
-    )
-    return found.names.apply(lambda names: sorted(names)[:DEFAULT_ZONES])
-
-
 def _existing(settings: GcpStack, project: Project) -> _Facts:
     location = settings.cluster.location or project.region
     found = gcp.container.get_cluster_output(
@@ -202,13 +194,19 @@ def _existing(settings: GcpStack, project: Project) -> _Facts:
         authority=found.master_auths[0].cluster_ca_certificate,
         network=found.network,
         subnetwork=found.subnetwork,
-        nodes=pulumi.Output.all(found.node_configs, project.number).apply(lambda known: _node_member(*known)),
+        nodes=pulumi.Output.all(found.node_configs.apply(_node_account), project.number()).apply(
+            lambda known: _node_member(*known)
+        ),
     )
 
 
-def _node_member(configs: Sequence[Any], number: str) -> str:
-    """Who the nodes of an existing cluster are: its first pool's account, or Compute Engine's default."""
-    account = next((config.service_account for config in configs if config.service_account), "default")
+def _node_account(configs: Sequence[Any]) -> str:
+    """Who the nodes of an existing cluster's first pool are."""
+    return next((config.service_account for config in configs if config.service_account), "default")
+
+
+def _node_member(account: str, number: str) -> str:
+    """That account, or Compute Engine's default one, as a member of IAM policies."""
     email = f"{number}-compute@developer.gserviceaccount.com" if account == "default" else account
     return f"serviceAccount:{email}"
 

@@ -10,7 +10,7 @@ import pulumi
 import pulumi_gcp as gcp
 
 from ...settings.gcp import GkeMode, NewGcpCluster
-from .network import PODS, SERVICES, Network
+from .network import PODS, SERVICES, ClusterNetwork
 from .provider import Project
 
 container = gcp.container
@@ -25,15 +25,15 @@ EVERYTHING = "https://www.googleapis.com/auth/cloud-platform"
 class ControlPlaneArgs:
     """Inputs of :class:`ControlPlane`.
 
-    :param zones: of the nodes.
+    :param zones: of the nodes; None for those that GKE chooses.
     :param node_account: email of the service account that nodes run as.
     :param wait_for: what nodes need to come up.
     """
 
     project: Project
     settings: NewGcpCluster
-    network: Network
-    zones: pulumi.Input[Sequence[str]]
+    network: ClusterNetwork
+    zones: Sequence[str] | None
     node_account: pulumi.Input[str]
     wait_for: Sequence[pulumi.Resource]
     protect: bool

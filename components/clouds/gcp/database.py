@@ -23,7 +23,7 @@ from ...settings.errors import Problem, SettingsError
 from ...settings.gcp import ProxyMode
 from ...settings.stack import Groups
 from ...third_party import CLOUD_SQL_PROXY
-from .database_instance import ENGINES, DatabaseInstance, DatabaseInstanceArgs
+from .database_instance import ENGINES, CloudSqlInstance, CloudSqlInstanceArgs
 from .identity import WorkloadPrincipal
 from .network import PrivateServices
 from .provider import Project
@@ -115,9 +115,9 @@ class CloudSql(pulumi.ComponentResource):
         return self._args.proxy is ProxyMode.DEPLOYMENT
 
     def _made(self) -> Service:
-        made = DatabaseInstance(
+        made = CloudSqlInstance(
             self._name,
-            DatabaseInstanceArgs(
+            CloudSqlInstanceArgs(
                 settings=self._settings,
                 project=self._args.project,
                 network=self._args.network,
@@ -147,7 +147,7 @@ class CloudSql(pulumi.ComponentResource):
             name=str(existing.instance), project=project.id, opts=project.invoke
         )
         checked = pulumi.Output.all(
-            name=found.connection_name, version=found.database_version, settings=found.settings
+            name=found.connection_name, version=found.database_version, flags=found.settings.apply(_flags)
         ).apply(self._checked)
         return Service(
             name=found.name,
@@ -165,8 +165,7 @@ class CloudSql(pulumi.ComponentResource):
         if not found["version"].startswith(engine.prefix):
             remedy = f"is {self._settings.engine}, but the existing instance is {found['version']}"
             problems.append(Problem("mlflow:database.engine", f"{remedy}; set it to that"))
-        flags = {flag.name: flag.value for one in found["settings"] for flag in one.database_flags}
-        if self._by_identity and flags.get(engine.identity_flag) != "on":
+        if self._by_identity and found["flags"].get(engine.identity_flag) != "on":
             remedy = (
                 f"identity needs the instance's flag {engine.identity_flag}=on; set it, or signIn: password"
             )
@@ -297,6 +296,11 @@ class CloudSql(pulumi.ComponentResource):
         )
         self._users.append(admin)
         return {"ADMIN_USERNAME": pulumi.Output.from_input(ADMIN), "ADMIN_PASSWORD": password}
+
+
+def _flags(settings: Sequence[Any]) -> dict[str, str]:
+    """The database flags of an existing instance."""
+    return {flag.name: flag.value for one in settings for flag in one.database_flags}
 
 
 def postgresql_user(email: str) -> str:

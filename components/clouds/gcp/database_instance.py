@@ -64,8 +64,8 @@ ENGINES: Mapping[Engine, EngineOnCloudSql] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class DatabaseInstanceArgs:
-    """Inputs of :class:`DatabaseInstance`.
+class CloudSqlInstanceArgs:
+    """Inputs of :class:`CloudSqlInstance`.
 
     :param network: id of the network in which it gets its only address.
     :param private_services: what must exist before it can have one there.
@@ -79,7 +79,7 @@ class DatabaseInstanceArgs:
     protect: bool
 
 
-class DatabaseInstance(pulumi.ComponentResource):
+class CloudSqlInstance(pulumi.ComponentResource):
     """Encrypted, private, reached through the Auth Proxy only, backed up to the second; deleted only with a
     last backup, which is kept for 30 days.
 
@@ -93,9 +93,9 @@ class DatabaseInstance(pulumi.ComponentResource):
     instance: gcp.sql.DatabaseInstance
 
     def __init__(
-        self, name: str, args: DatabaseInstanceArgs, opts: pulumi.ResourceOptions | None = None
+        self, name: str, args: CloudSqlInstanceArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        super().__init__("mlflow:gcp:DatabaseInstance", name, {}, opts)
+        super().__init__("mlflow:gcp:CloudSqlInstance", name, {}, opts)
         engine, settings = ENGINES[args.settings.engine], args.settings
         version = settings.version or DEFAULTS[engine.product]
         self.instance = sql.DatabaseInstance(
@@ -116,7 +116,7 @@ class DatabaseInstance(pulumi.ComponentResource):
         self.register_outputs({"name": self.instance.name})
 
 
-def _settings(args: DatabaseInstanceArgs, engine: EngineOnCloudSql) -> gcp.sql.DatabaseInstanceSettingsArgs:
+def _settings(args: CloudSqlInstanceArgs, engine: EngineOnCloudSql) -> gcp.sql.DatabaseInstanceSettingsArgs:
     settings = args.settings
     size = settings.size or DEFAULT_SIZE
     flags = {**engine.flags, engine.identity_flag: "on"}

@@ -95,7 +95,7 @@ def principal(project: Project, namespace: str, service_account: str) -> pulumi.
     workloads")."""
     return pulumi.Output.concat(
         "principal://iam.googleapis.com/projects/",
-        project.number,
+        project.number(),
         "/locations/global/workloadIdentityPools/",
         project.workload_pool,
         f"/subject/ns/{namespace}/sa/{service_account}",

@@ -39,8 +39,8 @@ def address_ranges(whole: ipaddress.IPv4Network) -> Ranges:
 
 
 @dataclass(frozen=True, kw_only=True)
-class NetworkArgs:
-    """Inputs of :class:`Network`.
+class ClusterNetworkArgs:
+    """Inputs of :class:`ClusterNetwork`.
 
     :param address_range: of the whole network, a /16 to a /20.
     :param proxies: a subnet for the proxies of an internal Ingress.
@@ -51,7 +51,7 @@ class NetworkArgs:
     proxies: bool
 
 
-class Network(pulumi.ComponentResource):
+class ClusterNetwork(pulumi.ComponentResource):
     """A VPC with one subnet in the region; nodes have private addresses and go out through Cloud NAT.
 
     :ivar ready: what must exist before a node can reach anything outside, and an Ingress its proxies.
@@ -62,8 +62,10 @@ class Network(pulumi.ComponentResource):
     ranges: Ranges
     ready: list[pulumi.Resource]
 
-    def __init__(self, name: str, args: NetworkArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__("mlflow:gcp:Network", name, {}, opts)
+    def __init__(
+        self, name: str, args: ClusterNetworkArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("mlflow:gcp:ClusterNetwork", name, {}, opts)
         self._name, self._project = name, args.project
         self._child = pulumi.ResourceOptions(parent=self)
         self.ranges = address_ranges(args.address_range)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_gcp as gcp
 
-from ...settings.cluster import Nodes
+from ...settings.cluster import Nodes as NodeSettings
 from .control_plane import EVERYTHING
 from .provider import Project
 
@@ -20,6 +20,7 @@ SIZE = "e2-standard-2"
 """2 CPUs and 8 GiB."""
 DISK_TYPE = "pd-balanced"
 DEFAULT_ZONES = 3
+"""Of a regional cluster that names none (GKE, "About regional clusters")."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,28 +59,29 @@ class NodeAccount(pulumi.ComponentResource):
 
 
 @dataclass(frozen=True, kw_only=True)
-class NodePoolArgs:
-    """Inputs of :class:`NodePool`.
+class NodesArgs:
+    """Inputs of :class:`Nodes`.
 
-    :param zones: by name, and how many there are.
+    :param zones: by name; None for those of the cluster.
+    :param zone_count: how many that are.
     """
 
     project: Project
-    settings: Nodes
+    settings: NodeSettings
     cluster: gcp.container.Cluster
     account: NodeAccount
-    zones: pulumi.Input[Sequence[str]]
+    zones: Sequence[str] | None
     zone_count: int
 
 
-class NodePool(pulumi.ComponentResource):
+class Nodes(pulumi.ComponentResource):
     """Shielded nodes over the zones, repaired and upgraded by GKE, one more while one is upgraded.
 
     Depend on this component to have nodes.
     """
 
-    def __init__(self, name: str, args: NodePoolArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__("mlflow:gcp:NodePool", name, {}, opts)
+    def __init__(self, name: str, args: NodesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("mlflow:gcp:Nodes", name, {}, opts)
         fewest, most = args.settings.bounds
         fixed = fewest == most
         container.NodePool(
@@ -105,7 +107,7 @@ class NodePool(pulumi.ComponentResource):
         )
         self.register_outputs({})
 
-    def _node(self, args: NodePoolArgs) -> gcp.container.NodePoolNodeConfigArgs:
+    def _node(self, args: NodesArgs) -> gcp.container.NodePoolNodeConfigArgs:
         return container.NodePoolNodeConfigArgs(
             machine_type=args.settings.size or SIZE,
             disk_size_gb=args.settings.disk_gb,

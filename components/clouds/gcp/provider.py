@@ -29,21 +29,26 @@ class Project:
     """Where the stack's Google Cloud resources are made.
 
     :param provider: has project and region, and puts the labels on what has ``labels``.
-    :param number: the project's; principals of Workload Identity are named by it, not by the id.
     :param labels: what the provider puts on, for what names them otherwise (instances, nodes).
     """
 
     provider: gcp.Provider
     id: str
     region: str
-    number: pulumi.Output[str]
     labels: Mapping[str, str]
     apis: Apis
 
     @property
-    def invoke(self) -> pulumi.InvokeOutputOptions:
-        """Options of a look-up, which waits for the APIs that answer it."""
-        return pulumi.InvokeOutputOptions(provider=self.provider, depends_on=[self.apis])
+    def invoke(self) -> pulumi.InvokeOptions:
+        """Options of looking up what is there already, and whose API therefore is on."""
+        return pulumi.InvokeOptions(provider=self.provider)
+
+    def number(self) -> pulumi.Output[str]:
+        """The project's number: by it, not by the id, principals of Workload Identity are named."""
+        waiting = pulumi.InvokeOutputOptions(
+            provider=self.provider, depends_on=self.apis.of("cloudresourcemanager")
+        )
+        return gcp.organizations.get_project_output(project_id=self.id, opts=waiting).number
 
     @property
     def workload_pool(self) -> str:
@@ -73,15 +78,10 @@ def connect_project(settings: GcpStack) -> Project:
         ),
         opts=pulumi.ResourceOptions(providers=[provider]),
     )
-    found = gcp.organizations.get_project_output(
-        project_id=config["project"],
-        opts=pulumi.InvokeOutputOptions(provider=provider, depends_on=apis.of("cloudresourcemanager")),
-    )
     return Project(
         provider=provider,
         id=config["project"],
         region=config["region"],
-        number=found.number,
         labels=labels,
         apis=apis,
     )
