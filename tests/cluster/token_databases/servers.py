@@ -5,12 +5,15 @@ from __future__ import annotations
 import base64
 import json
 import secrets
+import shutil
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from components.database_engines import PORTS, Engine
 from components.third_party import THIRD_PARTY
@@ -128,6 +131,8 @@ class PasswordOr:
 
 def build_plugin(folder: Path) -> bytes:
     """MySQL's plugin, compiled for this machine, which is the node's."""
+    if shutil.which("gcc") is None:
+        pytest.fail("MySQL's sign-in plugin of these tests is compiled: install gcc with libc6-dev")
     target = folder / "mysql_auth.so"
     command = ["gcc", "-Wall", "-Wextra", "-Werror", "-O2", "-shared", "-fPIC", "-o", target]
     subprocess.run([*command, HERE / "mysql_auth.c"], check=True, timeout=60)
