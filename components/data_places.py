@@ -7,7 +7,11 @@ delete it with its volume.
 from __future__ import annotations
 
 from .settings import Stack, artifacts_place, database_place
-from .settings.database import Place
+from .settings.artifacts import ManagedArtifacts
+from .settings.cluster import ManagedCluster
+from .settings.database import ManagedDatabase, Place
+
+MADE = "made by the stack"
 
 
 def data_places(settings: Stack, cluster: str | None) -> dict[str, str]:
@@ -31,6 +35,23 @@ def data_places(settings: Stack, cluster: str | None) -> dict[str, str]:
         places["mlflow:artifacts.volume.accessMode"] = str(artifacts.volume.access_mode)
     if artifacts_place(settings) is Place.EXTERNAL:
         places["mlflow:artifacts.uri"] = artifacts.uri or ""
+    return places | _of_clouds(settings)
+
+
+def _of_clouds(settings: Stack) -> dict[str, str]:
+    """The same for what only stacks on a cloud have."""
+    cluster, database, artifacts = settings.cluster, settings.database, settings.artifacts
+    stores = database_place(settings), artifacts_place(settings)
+    places = {}
+    if isinstance(cluster, ManagedCluster) and Place.IN_CLUSTER in stores:
+        places["mlflow:cluster.existing"] = cluster.existing or MADE
+    if isinstance(database, ManagedDatabase) and stores[0] is Place.MANAGED:
+        existing = database.existing
+        places["mlflow:database.existing"] = (existing and (existing.instance or existing.cluster)) or MADE
+        places["mlflow:database.name"] = database.name
+    if isinstance(artifacts, ManagedArtifacts) and stores[1] is Place.MANAGED:
+        bucket = artifacts.existing
+        places["mlflow:artifacts.existing"] = f"{bucket.name}/{bucket.prefix or ''}" if bucket else MADE
     return places
 
 

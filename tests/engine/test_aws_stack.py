@@ -253,9 +253,8 @@ def test_another_database_is_refused_before_anything_has_changed(stack: AwsProje
     with pytest.raises(Failure, match=r"database\.engine: postgresql → mysql"):
         verbs.up("aws", stack.root)
     # Whatever else would replace it: a preview meets its protection before anything has changed.
-    stack.change(database={"name": "other"})
     with pytest.raises(Failure, match="preview of stack aws failed") as refused:
-        verbs.up("aws", stack.root)
+        verbs.up("aws", stack.root, root_program(stack.root))
     assert "make unprotect STACK=aws" in refused.value.hint
     assert stack.ids() == ids
 

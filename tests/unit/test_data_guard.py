@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -66,3 +67,42 @@ def test_another_cluster_under_the_same_name_is_refused(monkeypatch: pytest.Monk
     monkeypatch.delenv("FORCE", raising=False)
     with pytest.raises(Failure, match="mlflow:cluster: one → two"):
         refuse_moved_data("dev", settings(), state(), "two")
+
+
+ON_A_CLOUD = {
+    "another name": ({"database": {"name": "other"}}, {}, "database.name: mlflow → other"),
+    "another service": (
+        {"database": {"existing": {"instance": "b", "finished": True}}},
+        {},
+        "database.existing: made by the stack → b",
+    ),
+    "another bucket": (
+        {"artifacts": {"existing": {"name": "other-bucket"}}},
+        {},
+        "artifacts.existing: made by the stack → other-bucket/",
+    ),
+    "another region": ({}, {"aws:region": "us-east-1"}, "aws:region: eu-west-1 → us-east-1"),
+}
+
+
+@pytest.mark.parametrize(("change", "others", "told"), ON_A_CLOUD.values(), ids=ON_A_CLOUD.keys())
+def test_what_only_a_cloud_has_is_compared_too(
+    change: dict[str, Any], others: dict[str, str], told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("FORCE", raising=False)
+    region = {"aws:region": "eu-west-1"}
+    outputs = {"dataPlaces": data_places(parse({"cloud": "aws"}), None) | region}
+    before = {"resources": [{"type": "pulumi:pulumi:Stack", "outputs": outputs}]}
+    refuse_moved_data("aws", parse({"cloud": "aws"}), before, None, region)
+    with pytest.raises(Failure, match=re.escape(told)):
+        refuse_moved_data("aws", parse({"cloud": "aws", **change}), before, None, region | others)
+
+
+def test_another_cluster_is_refused_where_data_is_kept_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FORCE", raising=False)
+    inside = {"cloud": "aws", "database": {"place": "in-cluster"}}
+    has = ["auto-mode"]
+    outputs = {"dataPlaces": data_places(parse({**inside, "cluster": {"existing": "a", "has": has}}), None)}
+    before = {"resources": [{"type": "pulumi:pulumi:Stack", "outputs": outputs}]}
+    with pytest.raises(Failure, match=r"mlflow:cluster\.existing: a → b"):
+        refuse_moved_data("aws", parse({**inside, "cluster": {"existing": "b", "has": has}}), before, None)

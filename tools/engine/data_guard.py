@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,22 @@ from components.settings import Cloud, Stack
 from tools.common import Failure, console
 
 
-def refuse_moved_data(stack: str, settings: Stack, state: dict[str, Any], cluster: str | None) -> None:
+def refuse_moved_data(
+    stack: str,
+    settings: Stack,
+    state: dict[str, Any],
+    cluster: str | None,
+    others: Mapping[str, str] | None = None,
+) -> None:
     """Compare where the last `up` put the data with where these settings would.
 
     :param cluster: identity of the cluster that is there now.
+    :param others: the stack file's keys of other namespaces, such as ``aws:region``.
     :param state: the stack's exported deployment; nothing is refused for one that was never up.
     :raises Failure: when the places differ and ``FORCE`` does not name the stack.
     """
     before = _exported(state).get("dataPlaces")
-    changes = moved(before, data_places(settings, cluster)) if before else []
+    changes = moved(before, {**(others or {}), **data_places(settings, cluster)}) if before else []
     if not changes:
         return
     text = f"this would move away from data that stack {stack} holds: {'; '.join(changes)}"

@@ -20,6 +20,7 @@ from tools.engine.progress import watched
 from tools.engine.protection import check_lowering, guarded, is_protected, lower, to_lower
 from tools.engine.recovery import release_dead_lock, settle_pending
 from tools.engine.workspace import OpenedStack, Program, open_stack, root_program, state_of
+from tools.offline import config
 from tools.settings import settings_of
 
 
@@ -52,7 +53,11 @@ def up(stack: str, root: Path = ROOT, program: Program | None = None) -> auto.Up
     opened, interrupted = _open(stack, root, program)
     if program is None:
         settings = settings_of(stack, root)
-        refuse_moved_data(stack, settings, opened.state, identity_of_cluster(root, settings.cloud))
+        cluster, others = (
+            identity_of_cluster(root, settings.cloud),
+            config.load(root, stack, local=True).values,
+        )
+        refuse_moved_data(stack, settings, opened.state, cluster, others)
     _tell_place(opened)
     if any(each.get("protect") for each in opened.state.get("resources") or []):
         # The engine stops at a protected resource only when it gets there, in the middle of the run; a

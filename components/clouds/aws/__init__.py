@@ -66,7 +66,7 @@ class _Builder:
                 "repositories": registry.repositories,
                 "roles": {"server": server.role_arn, "jobs": jobs.role_arn},
             },
-            data_places=self._data_places(),
+            data_places={"aws:region": self._account.region},
         )
 
     def _database(self) -> RdsDatabase | None:
@@ -126,20 +126,3 @@ class _Builder:
             "databaseEndpoint": database.endpoint if database else None,
             "bucket": bucket.bucket if bucket else None,
         }
-
-    def _data_places(self) -> dict[str, str]:
-        """What else names the database and the bucket: another value is another, empty one."""
-        settings = self._settings
-        places = {"aws:region": self._account.region}
-        if database_place(settings) is Place.MANAGED:
-            existing = settings.database.existing
-            service = (existing.instance or existing.cluster) if existing else None
-            places["mlflow:database.existing"] = service or MADE
-            places["mlflow:database.name"] = settings.database.name
-        if artifacts_place(settings) is Place.MANAGED:
-            bucket = settings.artifacts.existing
-            places["mlflow:artifacts.existing"] = f"{bucket.name}/{bucket.prefix or ''}" if bucket else MADE
-        return places
-
-
-MADE = "made by the stack"
