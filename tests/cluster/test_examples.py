@@ -8,7 +8,7 @@ import re
 import pytest
 
 from tests.cluster.notebook import executed
-from tests.cluster.stack import POSTGRESQL, Stack, Stage
+from tests.cluster.stack import POSTGRESQL, SIGNED_IN, SignedIn, Stack, Stage
 from tools.common import ROOT
 from tools.jobs.here import ANOTHER_SERVERS
 
@@ -37,6 +37,18 @@ def test_the_iris_example_tunes_picks_registers_promotes_and_retrieves(
     told = {tag["key"]: tag["value"] for tag in champion["tags"]}
     assert told["classes"] == '["setosa", "versicolor", "virginica"]'
     assert told["features"].startswith('["sepal length (cm)"')
+
+
+def test_a_job_signs_in_by_itself_and_its_runs_belong_to_the_jobs_user(
+    signed: SignedIn, stage: Stage
+) -> None:
+    stack = stage.show(signed.stack, {**SIGNED_IN, "jobs": IRIS})
+    assert stack.ask("/api/2.0/mlflow/experiments/get?experiment_id=0").status == 401
+    done = stack.clone.verb("run", stack.name, "--job", "iris", "--param", "trials=1")
+    run = done.out.strip().splitlines()[-1].rpartition("/")[2]
+    found = stack.ask(f"/api/2.0/mlflow/runs/get?run_id={run}", user=signed.jobs)
+    assert found.json()["run"]["info"]["status"] == "FINISHED"
+    assert run in stack.clone.verb("jobs", stack.name).out
 
 
 def test_the_demo_notebook_runs_against_the_deployed_server(postgresql: Stack) -> None:
