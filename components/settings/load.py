@@ -19,6 +19,8 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from . import (  # noqa: F401 - they register themselves
     aws_rules,
     aws_store_rules,
+    azure_rules,
+    azure_store_rules,
     cloud_rules,
     cloud_store_rules,
     exposure_rules,
@@ -35,6 +37,8 @@ from .stacks import Stack, stack_model
 ROOT = Path(__file__).resolve().parents[2]
 NAMESPACE = "mlflow"
 """The project's config namespace: keys are written ``mlflow:<section>``."""
+REGION_KEYS = {str(Cloud.AZURE): ("azure-native", "location")}
+"""Where the stack file says the region, where that is not ``<cloud>:region``."""
 
 
 def load() -> Stack:
@@ -44,7 +48,8 @@ def load() -> Stack:
     """
     values, secret_keys = configured(NAMESPACE)
     stack = pulumi.get_stack()
-    region = pulumi.Config(str(values.get("cloud"))).get("region") or ""
+    section, key = REGION_KEYS.get(str(values.get("cloud")), (str(values.get("cloud")), "region"))
+    region = pulumi.Config(section).get(key) or ""
     return parse(
         values, secret_keys=secret_keys, stack=stack, file=ROOT / f"Pulumi.{stack}.yaml", region=region
     )

@@ -21,6 +21,7 @@ class Cloud(StrEnum):
     DEV = "dev"
     AWS = "aws"
     GCP = "gcp"
+    AZURE = "azure"
 
 
 class Common(Model):

@@ -6,18 +6,20 @@ from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 from .aws import AwsStack
+from .azure import AzureStack
 from .database import Place
 from .dev import DevStack
 from .gcp import GcpStack
 from .stack import Cloud, place_of
 
-Stack: TypeAlias = DevStack | AwsStack | GcpStack
+Stack: TypeAlias = DevStack | AwsStack | GcpStack | AzureStack
 """A stack's settings. What all have can be read from any of them."""
 
 STACKS: Mapping[Cloud, type[Stack]] = {
     Cloud.DEV: DevStack,
     Cloud.AWS: AwsStack,
     Cloud.GCP: GcpStack,
+    Cloud.AZURE: AzureStack,
 }
 
 
