@@ -97,9 +97,7 @@ def tags(run: dict[str, Any]) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def jobs(
-    clone: Clone, stage: Stage, tmp_path_factory: pytest.TempPathFactory, tell: Callable[[str], None]
-) -> Iterator[Jobs]:
+def jobs(clone: Clone, stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Jobs]:
     host = clone.local("cluster.json")["hostAddress"]
     if host is None:
         pytest.skip("it is not known under which address this cluster's pods reach this machine")
@@ -108,7 +106,7 @@ def jobs(
     first = repository.commit(files(), tag="v1")
     second = repository.commit({"project/marker.py": "VALUE = 'second'\n"})
     other = repository.commit({"project/marker.py": "VALUE = 'other'\n"}, branch="feature/other")
-    stack = Stack(clone, "pytest-postgresql", 30511)
+    stack = Stack(clone, "pytest-jobs", 30516)
     program = sshd()
     if program is None:
         pytest.fail("there is no OpenSSH server: install openssh-server")
@@ -126,11 +124,9 @@ def jobs(
         ):
             words = ["--group", group, "--name", key.lower().replace("_", "-"), "--key", key]
             clone.verb("secret", stack.name, *words, stdin=value)
-        stage.clear()
         stage.show(stack, settings)
         yield Jobs(stack, settings, server, first, second, other)
-        tell("  jobs: done")
-        stage.clear()
+        stage.clear()  # before the server of its code goes
 
 
 def described(https: str, server: GitServer, ssh: str) -> dict[str, Any]:
