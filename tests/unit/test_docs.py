@@ -119,7 +119,8 @@ def test_every_example_of_settings_is_accepted(page: Path) -> None:
             values[name] = opened(config[f"mlflow:{name}"])
             if values[name] != config[f"mlflow:{name}"]:
                 secret_keys.add(name)
-        parse(values, secret_keys=secret_keys, region=config.get("aws:region", ""))
+        region = config.get(f"{values.get('cloud')}:region", "")
+        parse(values, secret_keys=secret_keys, region=region)
 
 
 def opened(value: Any) -> Any:
