@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.cluster.clone import Clone, Done, changed_nothing
 from tests.cluster.git_server import GitServer, Repository, https_server, ssh_server, sshd
@@ -382,6 +383,30 @@ def test_code_of_this_machine_runs_at_its_commit_and_not_before_it_is_committed(
 
 def local() -> dict[str, Any]:
     return {"git": {"local": ".", "path": "own/project"}}
+
+
+def test_an_image_of_a_project_runs_its_commit_and_packages_without_any_git(jobs: Jobs, stage: Stage) -> None:
+    clone = jobs.stack.clone
+    folder = clone.root / "baked"
+    folder.mkdir(exist_ok=True)
+    for name, text in files().items():
+        path = folder / name.removeprefix("project/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    (folder / "requirements.txt").write_text(f"./{WHEEL}\n")
+    refused = clone.verb("image", jobs.stack.name, "--project", "baked", check=False)
+    assert "is not committed" in refused.told
+    clone.commit("a project to bake")
+    told = clone.verb("image", jobs.stack.name, "--project", "baked").out
+    job = {**yaml.safe_load(told), "module": "uses_tiny"}
+    assert job["folder"] == "/opt/project"
+    stage.show(jobs.stack, {**jobs.settings, "jobs": {**jobs.settings["jobs"], "baked": job}})
+    run = jobs.finished(jobs.run("baked"))
+    assert tags(run)["tiny"] == "installed"
+    assert tags(run)["mlflow.source.git.commit"] == clone.git("rev-parse", "HEAD").strip()
+    assert tags(run)["job.image"] == job["image"]
+    refused = jobs.run("baked", "--ref", "main", check=False)
+    assert "comes with its image or volume" in refused.told
 
 
 @pytest.mark.core
