@@ -53,7 +53,7 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.core
 def test_the_readme_walk_brings_mlflow_up_trains_and_leaves_nothing(fresh: Path, clone: Clone) -> None:
     commands = walk()
-    assert commands[:2] == ["make up", "make train"]
+    assert commands[:3] == ["make up", "make run JOB=quickstart", "make logs JOB=quickstart"]
     assert commands[-1] == "FORCE=dev make down"
     said = {}
     for command in commands:
@@ -70,7 +70,10 @@ def test_the_readme_walk_brings_mlflow_up_trains_and_leaves_nothing(fresh: Path,
         said[command] = done.stdout + done.stderr
         assert done.returncode == 0, f"{command}:\n{said[command][-4000:]}"
     assert f":{PORT}" in said["make up"], "make up prints the URL"
-    assert re.search(rf":{PORT}/#/experiments/\d+/runs/[0-9a-f]{{32}}", said["make train"]), "the run's link"
+    run = said["make run JOB=quickstart"]
+    assert re.search(rf":{PORT}/#/experiments/\d+/runs/[0-9a-f]{{32}}", run), "the run's link"
+    assert git("rev-parse", "HEAD", cwd=fresh)[:12] in run, "the commit that ran"
+    assert "registered quickstart-diabetes version 1" in said["make logs JOB=quickstart"]
     assert "3.17.2" in said["make status"]
     assert "Lost for good" in said["FORCE=dev make down"]
     assert git("status", "--porcelain", cwd=fresh) == "", "up and down left tracked files changed"
