@@ -8,7 +8,7 @@ import time
 from tools.common import Failure, cli, console
 from tools.deployed import find
 from tools.jobs.follow import follow
-from tools.jobs.template import refuse_a_second_run, start, template
+from tools.jobs.template import make_room, start, template
 
 
 def main(argv: list[str]) -> int:
@@ -23,7 +23,7 @@ def main(argv: list[str]) -> int:
     args = parser.parse_args(argv)
     deployed = find(args.stack)
     found = template(deployed, args.job)
-    refuse_a_second_run(deployed, found)
+    make_room(deployed, found)
     begin = time.monotonic()
     job = start(deployed, found, args.param, args.ref)
     if args.detach:

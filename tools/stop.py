@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from tools.common import Failure, cli, step
+from tools.common import Failure, cli
 from tools.deployed import find
-from tools.jobs.follow import ended
-from tools.jobs.template import jobs_of, template
-
-LIMIT = 55
-"""Seconds; above a pod's grace period of 45."""
+from tools.jobs.template import end, template, working
 
 
 def main(argv: list[str]) -> int:
@@ -20,12 +16,11 @@ def main(argv: list[str]) -> int:
     args = parser.parse_args(argv)
     deployed = find(args.stack)
     template(deployed, args.job)
-    working = [job["metadata"]["name"] for job in jobs_of(deployed, args.job) if ended(job) is None]
-    if not working:
+    names = working(deployed, args.job)
+    if not names:
         raise Failure(f"{args.job} is not running", "what runs: make jobs")
-    for name in working:
-        with step(f"ending Job {name}"):
-            deployed.kubectl("delete", "job", name, "--cascade=foreground", f"--timeout={LIMIT}s")
+    for name in names:
+        end(deployed, name)
     return 0
 
 

@@ -163,6 +163,7 @@ def described(https: str, server: GitServer, ssh: str) -> dict[str, Any]:
             **small,
         },
         "evicted": {"git": git, "entryPoint": "slow", "retries": 0, **small},
+        "replaced": {"git": git, "entryPoint": "slow", "retries": 0, "concurrency": "Replace", **small},
         "installs": {"git": git, "module": "uses_tiny", "requirements": [f"./{WHEEL}"], **small},
     }
 
@@ -305,6 +306,15 @@ def test_an_evicted_pods_run_is_killed_within_its_grace_and_tried_again_without_
     tell(f"    make stop took {time.monotonic() - start:.1f} s")
     assert time.monotonic() - start < GRACE
     assert jobs.stack.objects("jobs", "--selector", "mlflow/job=evicted") == []
+
+
+def test_under_replace_a_second_run_ends_the_first(jobs: Jobs) -> None:
+    first = jobs.start("replaced")
+    second = jobs.start("replaced")
+    assert jobs.status(first) == "KILLED"
+    assert "job.replaces" not in tags(jobs.runs("replaced")[0]), "another Job is no other attempt"
+    jobs.stack.clone.verb("stop", jobs.stack.name, "--job", "replaced")
+    assert jobs.status(second) == "KILLED"
 
 
 def test_jobs_lists_templates_results_and_links(jobs: Jobs) -> None:

@@ -17,6 +17,8 @@ from tools.settings import settings_of
 
 REF_FLAG = "--ref="
 ENTRY_POINT_FLAG = "--entry-point="
+STOP_LIMIT = 55
+"""Seconds; above a pod's grace period of 45."""
 MANUAL = {"cronjob.kubernetes.io/instantiate": "manual"}
 """What `kubectl create job --from` notes as well."""
 
@@ -45,22 +47,34 @@ def jobs_of(deployed: Deployed, name: str) -> list[dict[str, Any]]:
     return sorted(found, key=lambda job: job["metadata"]["creationTimestamp"], reverse=True)
 
 
-def refuse_a_second_run(deployed: Deployed, found: dict[str, Any]) -> None:
-    """Under Forbid one run at a time; the CronJob controller itself does not count runs by hand.
+def working(deployed: Deployed, name: str) -> list[str]:
+    """The Jobs of a template that have not ended, newest first."""
+    return [job["metadata"]["name"] for job in jobs_of(deployed, name) if ended(job) is None]
 
-    :raises Failure: naming the run that works and what to do.
+
+def end(deployed: Deployed, job: str) -> None:
+    """Delete a Job and wait until its pod has closed its run."""
+    with step(f"ending Job {job}"):
+        deployed.kubectl("delete", "job", job, "--cascade=foreground", f"--timeout={STOP_LIMIT}s")
+
+
+def make_room(deployed: Deployed, found: dict[str, Any]) -> None:
+    """What `concurrency` says of runs by hand as well, which the CronJob controller does not count.
+
+    :raises Failure: under Forbid, naming the run that works and what to do.
     """
-    name = found["metadata"]["name"]
-    if found["spec"]["concurrencyPolicy"] != "Forbid":
-        return
-    working = [job["metadata"]["name"] for job in jobs_of(deployed, name) if ended(job) is None]
-    if not working:
+    name, policy = found["metadata"]["name"], found["spec"]["concurrencyPolicy"]
+    others = working(deployed, name) if policy != "Allow" else []
+    if policy == "Replace":
+        for job in others:
+            end(deployed, job)
+    if policy != "Forbid" or not others:
         return
     volumes = found["spec"]["jobTemplate"]["spec"]["template"]["spec"]["volumes"]
     kept = any("persistentVolumeClaim" in each for each in volumes if each["name"] == "workspace")
     also = " (with a ReadWriteMany workspace)" if kept else ""
     raise Failure(
-        f"{name} is already running, as Job {working[0]}, and mlflow:jobs.{name}.concurrency is Forbid",
+        f"{name} is already running, as Job {others[0]}, and mlflow:jobs.{name}.concurrency is Forbid",
         f"wait for it (make logs JOB={name}), end it (make stop JOB={name}), or set concurrency Allow{also}",
     )
 
