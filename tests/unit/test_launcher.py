@@ -81,19 +81,23 @@ def test_folders_of_earlier_runs_go_when_nothing_changed_in_them_for_long(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     long_ago = time.time() - 9 * launcher.DAY
+    runs = tmp_path / "runs"
+    (tmp_path / "shared").mkdir()
+    os.utime(tmp_path / "shared", (long_ago, long_ago))
     for name, deep in (("old", long_ago), ("old-but-used", time.time()), ("mine", long_ago)):
-        file = tmp_path / name / "deep" / "file"
+        file = runs / name / "deep" / "file"
         file.parent.mkdir(parents=True)
         file.write_text("kept")
-        for path in (file, file.parent, tmp_path / name):
+        for path in (file, file.parent, runs / name):
             os.utime(path, (deep, deep))
         if name == "old-but-used":
-            os.utime(tmp_path / name, (long_ago, long_ago))
+            os.utime(runs / name, (long_ago, long_ago))
     monkeypatch.setenv("JOB_RUN", "mine")
     args = launcher.parsed(["/code", "--experiment=e", f"--workspace={tmp_path}", "--keep-days=7"])
-    assert launcher.workspace(args) == tmp_path / "mine"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "old-but-used"]
-    assert (tmp_path / "mine" / "deep" / "file").read_text() == "kept", "a second attempt finds its files"
+    assert launcher.workspace(args) == runs / "mine"
+    assert sorted(path.name for path in runs.iterdir()) == ["mine", "old-but-used"]
+    assert (runs / "mine" / "deep" / "file").read_text() == "kept", "a second attempt finds its files"
+    assert (tmp_path / "shared").exists(), "what all runs share is not the launcher's to remove"
 
 
 @pytest.mark.parametrize(

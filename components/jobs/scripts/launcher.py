@@ -28,6 +28,8 @@ MISDESCRIBED = 78
 CHILD_SECONDS = 20
 """How long the code may clean up after SIGTERM; within the pod's grace period, with time to close the run."""
 DAY = 86400
+RUNS = "runs"
+"""Folder of a workspace that holds a folder for each Job."""
 
 log = logging.getLogger("launcher")
 
@@ -82,10 +84,14 @@ def located(args):
 
 
 def workspace(args):
-    """This Job's folder on the workspace, made when missing; None without a workspace."""
+    """This Job's folder on the workspace, made when missing; None without a workspace.
+
+    What lies beside ``runs`` is the users' own, for all runs, and never cleaned up.
+    """
     if not args.workspace:
         return None
-    root = Path(args.workspace)
+    root = Path(args.workspace) / RUNS
+    root.mkdir(exist_ok=True)
     mine = root / os.environ.get("JOB_RUN", "run")
     for old in root.iterdir() if args.keep_days else ():
         if old.is_dir() and old != mine and not _touched_since(old, time.time() - args.keep_days * DAY):
@@ -198,8 +204,9 @@ def opened(mlflow, args, folder, experiment, tags):
         run_name=name,
         synchronous=False,
     )
-    for tag, value in tags.items():
-        client.set_tag(submitted.run_id, tag, value)
+    client.log_batch(
+        submitted.run_id, tags=[mlflow.entities.RunTag(tag, value) for tag, value in tags.items()]
+    )
     return submitted.run_id, submitted.command_proc
 
 
