@@ -63,6 +63,8 @@ MODULES = {
         Module("local-path-provisioner", ("github.com/rancher/local-path-provisioner",), minutes=1),
         Module("pause", minutes=0.1),
         Module("kind", ("sigs.k8s.io/kind",), minutes=0.5),
+        # For tests: the real proxy in front of a stand-in of Google's API.
+        Module("cloud-sql-proxy", ("github.com/GoogleCloudPlatform/cloud-sql-proxy/v2",), minutes=1),
     )
 }
 
