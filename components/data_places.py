@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from .settings import Stack, artifacts_place, database_place
 from .settings.artifacts import ManagedArtifacts
+from .settings.aws import AwsDatabase
 from .settings.cluster import ManagedCluster
 from .settings.database import ManagedDatabase, Place
 
@@ -49,6 +50,8 @@ def _of_clouds(settings: Stack) -> dict[str, str]:
         existing = database.existing
         places["mlflow:database.existing"] = (existing and (existing.instance or existing.cluster)) or MADE
         places["mlflow:database.name"] = database.name
+        if isinstance(database, AwsDatabase):
+            places["mlflow:database.restored"] = database.restored or "not restored"
     if isinstance(artifacts, ManagedArtifacts) and stores[1] is Place.MANAGED:
         bucket = artifacts.existing
         places["mlflow:artifacts.existing"] = f"{bucket.name}/{bucket.prefix or ''}" if bucket else MADE

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from .base import Model
 from .cluster import ManagedCluster, NewCluster
+from .database import ManagedDatabase
 from .stack import Cloud, CloudCommon
 
 Arn = Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:[a-z0-9-]+:[a-z0-9-]*:([0-9]{12}|aws)?:.+$")]
@@ -50,6 +51,14 @@ class AwsCluster(ManagedCluster):
     """A new cluster. Default: one with every default, unless `existing` names one."""
 
 
+class AwsDatabase(ManagedDatabase):
+    """The tracking database of a stack on AWS."""
+
+    restored: str | None = None
+    """Name of an instance that was restored from a backup of the stack's own: the server uses it from then
+    on, and the stack keeps its own as it is (docs/aws.md, "Back in time")."""
+
+
 class IdentityMode(StrEnum):
     """How pods become an IAM role."""
 
@@ -73,6 +82,8 @@ class AwsStack(CloudCommon):
     """Where the database, artifacts, registry and identity come from."""
     cluster: AwsCluster = AwsCluster()
     """The EKS cluster."""
+    database: AwsDatabase = AwsDatabase()  # pyright: ignore[reportIncompatibleVariableOverride] - frozen
+    """The tracking database: by default the cloud's service."""
     aws: Aws = Aws()
     """What only AWS has."""
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from ..database_engines import Engine
 from .artifacts import AccessMode, ManagedArtifacts
-from .aws import Aws, AwsCluster, Feature, IdentityMode
+from .aws import Aws, AwsCluster, AwsDatabase, Feature, IdentityMode
 from .aws_rules import HAS, lacks, not_the_words
 from .cloud_rules import end_of_life, said
 from .cloud_store_rules import makes_database
@@ -25,6 +25,7 @@ MASTER = "mlflow_admin"
 DATABASE_CLASS = r"db\.[a-z][a-z0-9-]*\.(micro|small|medium|([0-9]+)?x?large)"
 DATABASE_IDENTIFIER = r"(?!.*--)[A-Za-z]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 """RDS API reference, CreateDBInstance: 63 at most, a letter first, no two dashes together, none last."""
+IDENTIFIER = "an identifier of RDS: up to 63 letters, digits and single dashes"
 SECURITY_GROUP = r"sg-[0-9a-f]{8}([0-9a-f]{9})?"
 BUCKET = r"(?!xn--)(?!.*\.\.)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"
 """Amazon S3 user guide, general purpose bucket naming rules."""
@@ -82,6 +83,16 @@ def the_database_service(database: ManagedDatabase, aws: Aws) -> Iterator[Proble
 
 
 @rule
+def restored_database(database: AwsDatabase, cloud: Cloud) -> Iterator[Problem]:
+    key = "mlflow:database.restored"
+    if database.restored is None:
+        return
+    if database.existing or place_of(database, cloud) is not Place.MANAGED:
+        yield Problem(key, "takes the place of an instance of the stack's own; here is none. Remove it")
+    yield from not_the_words(key, database.restored, DATABASE_IDENTIFIER, IDENTIFIER)
+
+
+@rule
 def existing_stores(
     database: ManagedDatabase,
     artifacts: ManagedArtifacts,
@@ -89,10 +100,9 @@ def existing_stores(
 ) -> Iterator[Problem]:
     existing, key = database.existing, "mlflow:database.existing"
     if existing:
-        identifier = "an identifier of RDS: up to 63 letters, digits and single dashes"
         for name in ("instance", "cluster"):
             yield from not_the_words(
-                f"{key}.{name}", getattr(existing, name), DATABASE_IDENTIFIER, identifier
+                f"{key}.{name}", getattr(existing, name), DATABASE_IDENTIFIER, IDENTIFIER
             )
         yield from not_the_words(
             f"{key}.securityGroup", existing.security_group, SECURITY_GROUP, "an id: sg-0123456789abcdef0"

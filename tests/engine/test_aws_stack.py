@@ -239,6 +239,31 @@ def test_another_engine_replaces_the_database_once_it_is_released(released: AwsP
     assert "create-replacement" not in [op for op, name in changed.steps if name == "mlflow-cluster"]
 
 
+def test_a_restored_database_takes_over_and_hands_back_while_the_stacks_own_stays_guarded(
+    stack: AwsProject, monkeypatch: pytest.MonkeyPatch
+):
+    ids, before_it = stack.ids(), stack.state()["mlflow-database"]
+    found = {"vpcSecurityGroups": [stack.state()["mlflow-database-access"]["id"]]}
+    monkeypatch.setenv(DRIFT, json.dumps({"aws:rds/getInstance:getInstance": found}))
+    stack.change(database={"restored": "db-mlflow-restored"})
+    with pytest.raises(Failure, match=r"database\.restored: not restored → db-mlflow-restored"):
+        verbs.up("aws", stack.root)
+    assert stack.ids() == ids
+    monkeypatch.setenv("FORCE", "aws")
+    verbs.up("aws", stack.root)
+    gone = {name_of(urn) for urn in ids.keys() - stack.ids().keys()}
+    assert gone
+    assert all("bootstrap" in name or "database-admin" in name for name in gone), gone
+    now = stack.state()["mlflow-database"]
+    assert (now["id"], now["inputs"], now["protect"]) == (before_it["id"], before_it["inputs"], True)
+    assert "db-mlflow-restored.existing" in json.dumps(stack.stack.export_stack().deployment)
+
+    stack.change()
+    verbs.up("aws", stack.root)
+    assert {name_of(urn) for urn in stack.ids()} == {name_of(urn) for urn in ids}
+    assert stack.state()["mlflow-database"]["id"] == before_it["id"]
+
+
 @pytest.mark.core
 def test_nothing_is_destroyed_while_it_is_protected(stack: AwsProject, monkeypatch: pytest.MonkeyPatch):
     ids = stack.ids()

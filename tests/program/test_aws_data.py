@@ -382,6 +382,7 @@ class Looked(Mocked):
     [
         ({"instance": "shared"}, {"engine": "mysql"}, "database.engine: is postgresql, but .* is mysql"),
         ({"cluster": "shared"}, {"engine": "aurora-mysql"}, "database.engine: is postgresql"),
+        ({"instance": "shared"}, {"engine": "mariadb"}, "existing one is mariadb; MLflow needs PostgreSQL"),
         (
             {"cluster": "shared"},
             {"engine": "aurora-postgresql", "iamDatabaseAuthenticationEnabled": False},
@@ -395,6 +396,47 @@ def test_an_existing_service_that_does_not_fit_is_refused_with_its_key(
     settings = {**PLAIN, "database": {"existing": {**existing, "finished": True}}}
     with pytest.raises(Exception, match=message):
         run("aws", answers=Looked(**found), overrides=settings)
+
+
+RESTORED: Settings = {**PLAIN, "database": {"restored": "db-mlflow-restored"}}
+
+
+def _restored(**found: Any) -> Plan:
+    group = on_aws().one("SecurityGroup", "mlflow-database-access").id
+    answers = Looked(**{"vpcSecurityGroups": [group], "engine": "postgres", **found})
+    return run("aws", answers=answers, overrides=RESTORED)
+
+
+def test_a_restored_instance_is_used_and_the_stacks_own_stays_as_it_is_with_all_it_stands_on() -> None:
+    before, after = on_aws(), _restored()
+    assert after.problems == []
+    network = ("SubnetGroup", "SecurityGroup", "SecurityGroupIngressRule")
+    for kind in ("Instance", "ParameterGroup", "RandomId", "LogGroup", *network):
+        was = {one.name: (inputs(one), one.protect) for one in before.of_type(kind)}
+        assert was
+        assert {one.name: (inputs(one), one.protect) for one in after.of_type(kind)} == was
+    assert after.one("Instance").protect
+    assert "getInstance-address" in uri(after)
+    (connect,) = [one for one in statements(after, "mlflow-server-role") if "rds-db:connect" in one["Action"]]
+    assert connect["Resource"][0].endswith(":dbuser:mock-sentinel-getInstance-resourceId/mlflow")
+    assert "database-admin" not in as_text(after), "its user is in the backup"
+    places = "mlflow:database.restored"
+    assert before.value("dataPlaces")[places] == "not restored"
+    assert after.value("dataPlaces")[places] == "db-mlflow-restored"
+
+
+@pytest.mark.parametrize(
+    ("found", "message"),
+    [
+        ({"vpcSecurityGroups": ["sg-default"]}, "database.restored: names an instance outside"),
+        ({"engine": "mysql"}, "database.engine: is postgresql, but the existing one is mysql"),
+    ],
+)
+def test_a_restored_instance_that_the_server_could_not_use_is_refused(
+    found: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(Exception, match=message):
+        _restored(**found)
 
 
 @pytest.mark.parametrize("settings", [{"place": "in-cluster"}, {"url": POSTGRESQL_URL}])

@@ -406,6 +406,13 @@ DATABASES: list[tuple[str, dict[str, Any], str, str]] = [
         "administrator",
     ),
     ("an instance no RDS has", there(instance="a--b"), "mlflow:database.existing.instance", "identifier"),
+    (
+        "a restored instance of a database that is not the stack's",
+        {"database": {"restored": "db-2", "existing": {"instance": "shared", "finished": True}}},
+        "mlflow:database.restored",
+        "here is none",
+    ),
+    ("a restored instance by its address", database(restored="db.x.rds"), "mlflow:database.restored", "RDS"),
     ("a group by name", there(securityGroup="database"), "mlflow:database.existing.securityGroup", "sg-"),
     *(
         (
@@ -588,6 +595,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "a database in the cluster": database(place="in-cluster", engine="mysql", volume={"size": "20Gi"}),
     "sqlite in the cluster": database(place="in-cluster", engine="sqlite"),
     "a database elsewhere": database(url="postgresql://u:p@db.example.com/x"),
+    "a restored instance": database(restored="db-mlflow-restored", backupDays=14),
     "an existing instance": there(securityGroup="sg-0123456789abcdef0"),
     "an existing Aurora cluster": there(instance=None, cluster="aurora"),
     "a finished database": {"database": {"existing": {"instance": "shared", "finished": True}}},

@@ -12,7 +12,8 @@ import pulumi_random as random
 from ...contracts import Database, DatabaseBootstrap, FileFromText, Identity, Text
 from ...database_engines import PORTS, Engine, sqlalchemy_uri, tls_parameters
 from ...database_signin import BOOTSTRAP_COMMAND, token_parameters
-from ...settings.database import ExistingDatabase, ManagedDatabase, SignIn
+from ...settings.aws import AwsDatabase
+from ...settings.database import ExistingDatabase, SignIn
 from ...settings.errors import Problem, SettingsError
 from ...settings.stack import Groups
 from .certificates import authorities_of
@@ -36,7 +37,7 @@ FAMILIES: Mapping[Engine, tuple[str, ...]] = {
 class RdsDatabaseArgs:
     """Inputs of :class:`RdsDatabase`."""
 
-    settings: ManagedDatabase
+    settings: AwsDatabase
     groups: Groups
     account: Account
     cluster: AwsCluster
@@ -128,6 +129,8 @@ class RdsDatabase(pulumi.ComponentResource):
             ),
             opts=self._child,
         )
+        if self._settings.restored:
+            return self._restored(self._settings.restored, made)
         instance = made.instance
         secret = instance.master_user_secrets[0].secret_arn
         admin = Administrator(
@@ -142,6 +145,22 @@ class RdsDatabase(pulumi.ComponentResource):
             resource_id=instance.resource_id,
             admin=admin,
             ready=[made],
+        )
+
+    def _restored(self, identifier: str, made: DatabaseInstance) -> Service:
+        """An instance restored from a backup of the one that is made: the user and its password are in it.
+
+        The other stays as it is, and so does what both stand on: subnets, parameters, who is let in.
+        """
+        instance = aws.rds.get_instance_output(
+            db_instance_identifier=identifier, opts=self._args.account.invoke
+        )
+        key = "mlflow:database.restored"
+        host = pulumi.Output.all(
+            instance.address, instance.engine, instance.vpc_security_groups, made.security_group.id
+        ).apply(lambda found: _let_in(_checked(found[0], found[1], self._settings.engine), key, *found[2:]))
+        return Service(
+            host=host, port=instance.port, resource_id=instance.resource_id, admin=None, ready=[made]
         )
 
     def _found(self, existing: ExistingDatabase) -> Service:
@@ -237,14 +256,25 @@ def _checked(host: str, engine: str, wanted: Engine, *, tokens: bool = True) -> 
     :raises SettingsError: when it does not.
     """
     problems = []
-    other = next((one for one, names in FAMILIES.items() if engine in names and one is not wanted), None)
-    if other:
-        problems.append(
-            Problem("mlflow:database.engine", f"is {wanted}, but the existing one is {other}; set it to that")
-        )
+    if engine not in FAMILIES[wanted]:
+        other = next((one for one, names in FAMILIES.items() if engine in names), None)
+        remedy = "set it to that" if other else "MLflow needs PostgreSQL or MySQL; name another service"
+        text = f"is {wanted}, but the existing one is {other or engine}; {remedy}"
+        problems.append(Problem("mlflow:database.engine", text))
     if not tokens:
         remedy = "needs IAM authentication, which the cluster has off; turn it on, or set signIn: password"
         problems.append(Problem("mlflow:database.signIn", f"identity {remedy}"))
     if problems:
         raise SettingsError(problems, stack=pulumi.get_stack())
+    return host
+
+
+def _let_in(host: str, key: str, has: Sequence[str], wanted: str) -> str:
+    """The host of an instance that is in the security group which lets the cluster in.
+
+    :raises SettingsError: when it is not: the server would wait for it in vain.
+    """
+    if wanted not in has:
+        text = f"names an instance outside security group {wanted}, which lets the cluster in; add it there"
+        raise SettingsError([Problem(key, text)], stack=pulumi.get_stack())
     return host

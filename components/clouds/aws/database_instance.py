@@ -97,9 +97,11 @@ class DatabaseInstance(pulumi.ComponentResource):
     Sources: CreateDBInstance; RDS, "Security best practices".
 
     :ivar instance: the RDS instance.
+    :ivar security_group: whoever is in it is reached from the cluster.
     """
 
     instance: aws.rds.Instance
+    security_group: aws.ec2.SecurityGroup
 
     def __init__(
         self, name: str, args: DatabaseInstanceArgs, opts: pulumi.ResourceOptions | None = None
@@ -109,6 +111,7 @@ class DatabaseInstance(pulumi.ComponentResource):
         self._child = pulumi.ResourceOptions(parent=self)
         self._engine = ENGINES[args.settings.engine]
         self._wanted = args.settings.version or DEFAULTS[self._engine.product]
+        self.security_group = self._security_group()
         self.instance = self._instance()
         self.register_outputs({})
 
@@ -141,7 +144,7 @@ class DatabaseInstance(pulumi.ComponentResource):
             ca_cert_identifier=AUTHORITY,
             parameter_group_name=self._parameters().name,
             db_subnet_group_name=self._subnets().name,
-            vpc_security_group_ids=[self._security_group().id],
+            vpc_security_group_ids=[self.security_group.id],
             publicly_accessible=False,
             backup_retention_period=settings.backup_days,
             backup_window=BACKUPS,

@@ -36,7 +36,7 @@ type only as ``<type>=<seconds>``."""
 FAIL = "ANYPROVIDER_FAIL"
 """Environment variable: a type whose creation fails, as when a quota is used up."""
 DRIFT = "ANYPROVIDER_DRIFT"
-"""Environment variable: ``{type: {property: value}}``, JSON: what somebody else changed."""
+"""Environment variable: ``{type: {property: value}}``, JSON: what somebody else changed, or what a look-up finds."""
 AUTONAMED = "__autonamed"
 """Input that says that the name was made up; keys with these dashes are left out of every comparison."""
 
@@ -184,6 +184,7 @@ class AnyProvider(Plugin):
             # The engine asks only when it knows every argument.
             known = {**self.config, **decode(request.args), "fresh": secrets.token_hex(8)}
             results = {line.property: line.filled(known) for line in lines if "result" in line.rules}
+            results |= json.loads(os.environ.get(DRIFT, "{}")).get(request.tok, {})
             if has_unknown(results):
                 raise ProviderError(f"{request.tok}: its lines name arguments that are not given")
             keyword: Any = {"return": encode(results)}
