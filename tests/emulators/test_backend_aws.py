@@ -137,6 +137,42 @@ def test_a_run_that_was_ended_in_between_leaves_no_second_key_and_its_empty_buck
     assert client("s3").get_bucket_versioning(Bucket=BUCKET)["Status"] == "Enabled"
 
 
+def test_a_key_whose_policy_keeps_the_caller_out_is_passed_over(
+    aws: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strict = client("kms").create_key()["KeyMetadata"]["KeyId"]
+    asked: list[str] = []
+    original = boto3.Session.client
+
+    def refusing(self: Any, *args: Any, **more: Any) -> Any:
+        made = original(self, *args, **more)
+
+        def refuse(params: dict[str, Any], **_: Any) -> tuple[Any, dict[str, Any]] | None:
+            if strict not in str(params["body"]):
+                return None
+            asked.append(strict)
+            said = {"Error": {"Code": "AccessDeniedException", "Message": "no"}, "ResponseMetadata": {}}
+            return AWSResponse("", 400, {}, EMPTY), said
+
+        made.meta.events.register("before-call.kms", refuse)
+        return made
+
+    monkeypatch.setattr(boto3.Session, "client", refusing)
+    assert "KMS key" in ensure("mlflow", CONFIG).made
+    assert asked, "it was looked at"
+
+
+def test_a_profile_of_the_stack_is_in_both_addresses(aws: str, tmp_path: Path) -> None:
+    (tmp_path / ".aws").mkdir()
+    (tmp_path / ".aws" / "config").write_text("[profile team a]\nregion = eu-west-1\n")
+    (tmp_path / ".aws" / "credentials").write_text(
+        "[team a]\naws_access_key_id = a\naws_secret_access_key = b\n"
+    )
+    backend = ensure("mlflow", CONFIG | {"aws:profile": "team a"})
+    assert backend.url.endswith(f"?region={REGION}&profile=team+a")
+    assert backend.secrets_provider.endswith(f"?region={REGION}&profile=team+a")
+
+
 def test_a_bucket_of_another_purpose_is_refused_and_left_as_it_is(aws: str) -> None:
     s3 = client("s3")
     s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})

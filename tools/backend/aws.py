@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlencode
 
 from tools.backend import PURPOSE, Backend
 from tools.common import Failure
@@ -41,15 +42,18 @@ def ensure(project: str, config: Mapping[str, Any]) -> Backend:
     if not region:
         raise Failure("the stack names no region", "set aws:region in the stack file")
     made: list[str] = []
+    profile = config.get("aws:profile")
+    # The engine opens both by itself, and would take whatever account the shell is in.
+    where = urlencode({"region": region} | ({"profile": profile} if profile else {}))
     with _understandable():
-        session = boto3.Session(region_name=region, profile_name=config.get("aws:profile"))
+        session = boto3.Session(region_name=region, profile_name=profile)
         caller = session.client("sts").get_caller_identity()
         bucket = _Bucket(session.client("s3"), bucket_name(project, caller["Account"], region), caller)
         bucket.make(project, region, made)
         bucket.protect(_key(session.client("kms"), project, made), made)
     return Backend(
-        url=f"s3://{bucket.name}?region={region}",
-        secrets_provider=f"awskms://{_alias(project)}?region={region}",
+        url=f"s3://{bucket.name}?{where}",
+        secrets_provider=f"awskms://{_alias(project)}?{where}",
         made=made,
     )
 
@@ -101,18 +105,28 @@ def _new_key(kms: Any, project: str, made: list[str]) -> dict[str, Any]:
 
 
 def _nameless_key(kms: Any, project: str) -> dict[str, Any] | None:
-    """A key that a run made which was ended before it could name it."""
+    """A key that a run made which was ended before it could name it.
+
+    A key whose own policy keeps the caller out is somebody else's.
+    """
+    from botocore.exceptions import ClientError
+
     aliases = kms.get_paginator("list_aliases").paginate()
     named = {alias.get("TargetKeyId") for page in aliases for alias in page["Aliases"]}
     for page in kms.get_paginator("list_keys").paginate():
         for each in page["Keys"]:
             if each["KeyId"] in named:
                 continue
-            tags = {
-                tag["TagKey"]: tag["TagValue"] for tag in kms.list_resource_tags(KeyId=each["KeyId"])["Tags"]
-            }
+            try:
+                listed = kms.list_resource_tags(KeyId=each["KeyId"])["Tags"]
+            except ClientError as error:
+                if error.response["Error"]["Code"] == "AccessDeniedException":
+                    continue
+                raise
+            if {"TagKey": project, "TagValue": PURPOSE} not in listed:
+                continue
             key = kms.describe_key(KeyId=each["KeyId"])["KeyMetadata"]
-            if tags.get(project) == PURPOSE and key["KeyState"] == "Enabled":
+            if key["KeyState"] == "Enabled":
                 return key
     return None
 
@@ -256,7 +270,7 @@ def _understandable() -> Iterator[None]:
         said = error.response["Error"]
         raise Failure(
             f"AWS refused {error.operation_name}: {said.get('Message') or said['Code']}",
-            "the rights that this verb needs are in README, under AWS",
+            "the rights that it needs are in docs/aws-policy.json and docs/aws-policy-network.json",
         ) from None
     except BotoCoreError as error:
         raise Failure(f"AWS did not answer: {error}", "check the network and aws:region") from None
