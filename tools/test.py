@@ -13,6 +13,8 @@ from tools.common import ROOT, cli, console
 
 TIERS = ("unit", "program", "emulators", "engine", "cluster")
 FAST = ("unit", "program")
+WORKERS = {"program": ["-n", "2", "--dist", "loadfile"]}
+"""Plans are all CPU: two processes halve the wait, and a file's tests share the plans that one of them made."""
 
 
 def main(argv: list[str]) -> int:
@@ -30,7 +32,7 @@ def main(argv: list[str]) -> int:
         folder = ROOT / "tests" / tier
         console.print(f"\n[bold]{tier}[/]")
         start = time.monotonic()
-        code = _pytest(folder, [*sample, *more])
+        code = _pytest(folder, [*WORKERS.get(tier, []), *sample, *more])
         results.append((tier, code, time.monotonic() - start))
     console.print()
     for tier, code, seconds in results:
