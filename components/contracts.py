@@ -32,11 +32,14 @@ class LoadBalancerFlavor:
     :param annotations: put on the Service.
     :param load_balancer_class: ``spec.loadBalancerClass``; None for the cluster's default.
     :param tls: it terminates TLS: people come by https on 443, and there is no port 80.
+    :param drain_seconds: how long it may send new requests to a pod that is going; 0 where it follows the
+        Service's endpoints. To take on a new pod may take it as long.
     """
 
     annotations: Mapping[str, Text] = field(default_factory=dict)
     load_balancer_class: str | None = None
     tls: bool = False
+    drain_seconds: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +64,7 @@ class IngressFlavor:
     :param service_annotations: put on the Service behind it.
     :param objects: made before the Ingress.
     :param tls: its controller terminates TLS: people come by https.
+    :param drain_seconds: as of a load balancer.
     """
 
     class_name: str | None
@@ -68,6 +72,7 @@ class IngressFlavor:
     service_annotations: Mapping[str, Text] = field(default_factory=dict)
     objects: Sequence[CustomObject] = ()
     tls: bool = False
+    drain_seconds: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +83,7 @@ class Cluster:
     :param identity: tells it from every other cluster; None where the cloud protects it by name.
     :param storage_class: named in each volume claim; None for the cluster's default class.
     :param node_address: host name or address at which a NodePort answers; None where none is known.
+    :param namespace_labels: on the stack's namespace, for what the cluster does in namespaces so marked.
     :param ingress: None where the stack has no Ingress.
     :param internal_load_balancer: None where the cluster gives Services no private address.
     :param external_load_balancer: None where the cluster gives Services no public address.
@@ -88,6 +94,7 @@ class Cluster:
     identity: str | None = None
     storage_class: Text | None = None
     node_address: str | None = None
+    namespace_labels: Mapping[str, str] = field(default_factory=dict)
     internal_load_balancer: LoadBalancerFlavor | None = None
     external_load_balancer: LoadBalancerFlavor | None = None
     ingress: IngressFlavor | None = None

@@ -55,6 +55,7 @@ class Base(pulumi.ComponentResource):
             metadata=meta.ObjectMetaArgs(
                 name=args.namespace,
                 labels={
+                    **args.cluster.namespace_labels,
                     **labels("namespace"),
                     **{f"pod-security.kubernetes.io/{mode}": POD_SECURITY for mode in modes},
                     "pod-security.kubernetes.io/enforce-version": "latest",

@@ -40,6 +40,7 @@ class Exposure(pulumi.ComponentResource):
     :ivar in_cluster_url: for pods.
     :ivar url: for people: the widest entrance there is; None without any.
     :ivar internal_url, external_url: of the load balancers; None without.
+    :ivar drain_seconds: how long any of them may send new requests to a pod that is going.
     """
 
     in_cluster_url: str
@@ -48,6 +49,7 @@ class Exposure(pulumi.ComponentResource):
     external_url: pulumi.Output[str] | None
     allowed_hosts: pulumi.Output[str]
     cors_origins: pulumi.Output[str]
+    drain_seconds: int
 
     def __init__(self, name: str, args: ExposureArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("mlflow:tracking:Exposure", name, {}, opts)
@@ -68,6 +70,14 @@ class Exposure(pulumi.ComponentResource):
         )
         ingress = self._ingress(settings.ingress, cluster.ingress, hosts) if settings.ingress else None
         self.url = ingress or self.external_url or self.internal_url or node
+        self.drain_seconds = max(
+            flavor.drain_seconds if wanted and flavor else 0
+            for wanted, flavor in (
+                (settings.internal, cluster.internal_load_balancer),
+                (settings.external, cluster.external_load_balancer),
+                (settings.ingress, cluster.ingress),
+            )
+        )
 
         names = service_names(SERVER, args.namespace_name)
         known = pulumi.Output.all(*(host for host, _ in hosts))

@@ -37,10 +37,12 @@ READY_QUERY = "/api/2.0/mlflow/experiments/search?max_results=1"
 START_SECONDS = 180
 """MLflow retries an unreachable database for 104 s before it gives up (mlflow.md §1)."""
 DRAIN_SECONDS = 5
-"""Endpoints take a moment to learn that a pod is going; until then it still answers."""
+"""Endpoints take a moment to learn that a pod is going; until then it still answers. Some load balancers
+take longer (``drain_seconds`` of the contracts)."""
 STOP_MARGIN_SECONDS = 10
 """Beyond the drain and the requests in flight, for the process to end."""
-ROLL_LIMIT = "5m"
+ROLL_SECONDS = 300
+"""How long a roll may take, beside what an entrance needs to take on each pod."""
 SERVE = Path(__file__).parent / "scripts" / "serve.py"
 WORKERS = 2
 """Processes per pod where the settings name none; one with sqlite, which allows one writer. Two take 0.4 GB
@@ -52,7 +54,10 @@ room for large answers."""
 
 @dataclass(frozen=True, kw_only=True)
 class ServerArgs:
-    """Inputs of :class:`Server`."""
+    """Inputs of :class:`Server`.
+
+    :param drain_seconds: how long an entrance may send new requests to a pod that is going.
+    """
 
     settings: ServerSettings
     auth: Auth
@@ -65,6 +70,7 @@ class ServerArgs:
     environment: Environment
     group_secrets: list[pulumi.Output[str]]
     migration: Migration
+    drain_seconds: int = 0
 
 
 class Server(pulumi.ComponentResource):
@@ -74,6 +80,7 @@ class Server(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: ServerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("mlflow:tracking:Server", name, {}, opts)
+        limit = f"{roll_seconds(args.settings.replicas, args.drain_seconds)}s"
         mounts = args.environment.mounts(name, artifacts=True).scratch("tmp", TMP, args.settings.tmp_size)
         self.deployment = apps.Deployment(
             f"{name}-deployment",
@@ -95,7 +102,7 @@ class Server(pulumi.ComponentResource):
                     *args.database.ready,
                     *args.artifacts.ready,
                 ],
-                custom_timeouts=pulumi.CustomTimeouts(create=ROLL_LIMIT, update=ROLL_LIMIT, delete="70m"),
+                custom_timeouts=pulumi.CustomTimeouts(create=limit, update=limit, delete="70m"),
             ),
         )
         policy.PodDisruptionBudget(
@@ -115,9 +122,7 @@ class Server(pulumi.ComponentResource):
             service_account_name=args.account,
             automount_service_account_token=False,
             enable_service_links=False,
-            termination_grace_period_seconds=DRAIN_SECONDS
-            + args.settings.drain_seconds
-            + STOP_MARGIN_SECONDS,
+            termination_grace_period_seconds=_drain(args) + args.settings.drain_seconds + STOP_MARGIN_SECONDS,
             image_pull_secrets=[
                 core.LocalObjectReferenceArgs(name=pull) for pull in args.images.pull_secrets
             ],
@@ -139,6 +144,15 @@ def strategy(database: Database) -> apps.DeploymentStrategyArgs:
         return apps.DeploymentStrategyArgs(type="Recreate")
     rolling = apps.RollingUpdateDeploymentArgs(max_surge=1, max_unavailable=0)
     return apps.DeploymentStrategyArgs(type="RollingUpdate", rolling_update=rolling)
+
+
+def roll_seconds(replicas: int, drain_seconds: int) -> int:
+    """Limit of a roll: one pod after the other, each with twice the time that an entrance usually takes."""
+    return ROLL_SECONDS + 2 * drain_seconds * replicas
+
+
+def _drain(args: ServerArgs) -> int:
+    return max(DRAIN_SECONDS, args.drain_seconds)
 
 
 def _container(args: ServerArgs, mounts: Mounts) -> core.ContainerArgs:
@@ -167,7 +181,7 @@ def _container(args: ServerArgs, mounts: Mounts) -> core.ContainerArgs:
         ),
         liveness_probe=_probe("/health", period_seconds=10, failure_threshold=6),
         lifecycle=core.LifecycleArgs(
-            pre_stop=core.LifecycleHandlerArgs(sleep=core.SleepActionArgs(seconds=DRAIN_SECONDS))
+            pre_stop=core.LifecycleHandlerArgs(sleep=core.SleepActionArgs(seconds=_drain(args)))
         ),
         termination_message_policy="FallbackToLogsOnError",
     )

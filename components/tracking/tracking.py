@@ -113,6 +113,7 @@ class Tracking(pulumi.ComponentResource):
                     secret for group in settings.server.secrets for secret in base.group_secrets[group]
                 ],
                 migration=migration,
+                drain_seconds=exposure.drain_seconds,
             ),
             opts=self._child,
         )

@@ -762,6 +762,57 @@ def test_an_ingress_of_another_controller_gets_only_what_the_stack_says() -> Non
     assert found.of_type("IngressClass") == []
 
 
+# Rolls and load balancers
+
+AUTO_GATE, CONTROLLER_GATE = (
+    f"{group}/pod-readiness-gate-inject" for group in ("eks.amazonaws.com", "elbv2.k8s.aws")
+)
+OTHER_INGRESS = {
+    "className": "nginx",
+    "allow": OFFICE,
+    "annotations": {"nginx.ingress.kubernetes.io/whitelist-source-range": OFFICE[0]},
+}
+
+
+@pytest.mark.parametrize(
+    ("found", "gate", "drain"),
+    [
+        (lambda: whole(ENTRANCES), AUTO_GATE, 180),
+        (lambda: whole(ENTRANCES, compute="node-groups"), CONTROLLER_GATE, 180),
+        (lambda: existing("auto-mode", more=ENTRANCES), AUTO_GATE, 180),
+        (lambda: existing("load-balancer-controller", "ebs-csi", more=ENTRANCES), CONTROLLER_GATE, 180),
+        (lambda: whole(ingress(internal=True)), AUTO_GATE, 180),
+        (lambda: whole(ingress(internal=True), compute="node-groups"), CONTROLLER_GATE, 180),
+        (lambda: whole(ingress(**OTHER_INGRESS)), None, 5),
+        (lambda: whole(), None, 5),
+    ],
+)
+def test_a_pod_is_ready_once_its_load_balancer_sends_to_it_and_stays_until_it_no_longer_does(
+    found: Any, gate: str | None, drain: int
+) -> None:
+    planned = found()
+    labels = inputs(planned.one("Namespace"))["metadata"]["labels"]
+    assert {key: value for key, value in labels.items() if "readiness-gate" in key} == (
+        {gate: "enabled"} if gate else {}
+    )
+    (server,) = [one for one in planned.of_type("Deployment") if one.name.startswith("mlflow-server")]
+    pod = inputs(server)["spec"]["template"]["spec"]
+    assert pod["containers"][0]["lifecycle"]["preStop"] == {"sleep": {"seconds": drain}}
+    # What is drained may still have requests in flight, for the 300 s of server.drainSeconds.
+    assert pod["terminationGracePeriodSeconds"] == drain + 300 + 10
+
+
+def test_a_roll_has_time_for_each_pod_to_be_registered() -> None:
+    def limits(more: Settings) -> dict[str, str]:
+        found = whole(more)
+        (server,) = [one for one in found.of_type("Deployment") if one.name.startswith("mlflow-server")]
+        return {key: server.options["customTimeouts"][key] for key in ("create", "update")}
+
+    assert limits({}) == {"create": "300s", "update": "300s"}
+    three = limits({**ENTRANCES, "server": {"replicas": 3}})
+    assert three == {"create": "1380s", "update": "1380s"}
+
+
 # The order in which everything goes
 
 

@@ -17,7 +17,7 @@ from ..names import stack_name
 from .add_ons import AddOnsArgs, ClusterAddOns, ContainerLogs, NetworkAddOns
 from .charts import Charts, ChartsArgs
 from .control_plane import ControlPlane, ControlPlaneArgs, known
-from .load_balancers import alb, nlb
+from .load_balancers import alb, namespace_labels, nlb
 from .network import Network, NetworkArgs
 from .nodes import AutoNodes, NodeGroups, NodesArgs
 from .provider import Account
@@ -175,6 +175,7 @@ def _connected(
         contract=Cluster(
             provider=provider,
             storage_class=made[0] if made else named,
+            namespace_labels=namespace_labels(exposure, features),
             internal_load_balancer=nlb(exposure.internal, True, features, tags),
             external_load_balancer=nlb(exposure.external, False, features, tags),
             ingress=ingress,

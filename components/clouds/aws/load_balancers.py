@@ -11,7 +11,7 @@ import pulumi_kubernetes as kubernetes
 
 from ...contracts import IngressFlavor, LoadBalancerFlavor
 from ...settings.aws import Feature
-from ...settings.exposure import Ingress, LoadBalancer
+from ...settings.exposure import Exposure, Ingress, LoadBalancer
 from ..names import stack_name
 
 meta = kubernetes.meta.v1
@@ -24,6 +24,19 @@ CLASSES = {
 
 CONTROLLER_INGRESS_CLASS = "alb"
 """The IngressClass that the controller's chart makes."""
+
+READINESS_GATES = {
+    Feature.AUTO_MODE: "eks.amazonaws.com/pod-readiness-gate-inject",
+    Feature.LOAD_BALANCER_CONTROLLER: "elbv2.k8s.aws/pod-readiness-gate-inject",
+}
+"""Label of a namespace whose pods are ready only once the load balancer sends to them. Without, a roll takes
+the old pods away while the new ones are still being registered. Sources: AWS Load Balancer Controller, "Pod
+readiness gate"; Auto Mode's own key: `kubectl get mutatingwebhookconfiguration eks-load-balancing-webhook`,
+as read in public repositories that use it."""
+
+DRAIN_SECONDS = 180
+"""A target that is deregistered still gets new connections for minutes, and one that is registered gets none
+for as long (aws-load-balancer-controller, issues 1834, 2131, 2366: 3 to 5 minutes)."""
 
 AUTO_INGRESS_CONTROLLER = "eks.amazonaws.com/alb"
 
@@ -75,7 +88,17 @@ def nlb(
             f"service.beta.kubernetes.io/aws-load-balancer-{key}": value for key, value in annotations.items()
         },
         tls=entrance.certificate is not None,
+        drain_seconds=DRAIN_SECONDS,
     )
+
+
+def namespace_labels(exposure: Exposure, features: frozenset[Feature]) -> dict[str, str]:
+    """What the stack's namespace is marked with; nothing where no load balancer sends straight to pods."""
+    own_ingress = exposure.ingress is not None and not exposure.ingress.class_name
+    gate = next((READINESS_GATES[one] for one in READINESS_GATES if one in features), None)
+    if gate is None or not (exposure.internal or exposure.external or own_ingress):
+        return {}
+    return {gate: "enabled"}
 
 
 def alb(
@@ -113,6 +136,7 @@ def alb(
         class_name=name,
         annotations={**annotations, **ingress.annotations},
         tls=ingress.certificate is not None,
+        drain_seconds=DRAIN_SECONDS,
     )
     return flavor, made
 
