@@ -148,7 +148,7 @@ def proxy(instance: Instance, case: str) -> Iterator[tuple[subprocess.Popen, int
     containers = spec["containers"] if shared else spec["initContainers"]
     (container,) = [one for one in containers if one["name"] == "cloud-sql-proxy"]
     port, health = free_port(), free_port()
-    *flags, name = container["args"]
+    *flags, name = [str(one) for one in container["args"]]
     assert "connectionName" in name
     replaced = {f"--http-port={HEALTH_PORT}": f"--http-port={health}"}
     arguments = [
