@@ -407,13 +407,14 @@ def test_an_image_of_a_project_runs_its_commit_and_packages_without_any_git(jobs
     refused = clone.verb("image", jobs.stack.name, "--project", "baked", check=False)
     assert "is not committed" in refused.told
     clone.commit("a project to bake")
+    baked = clone.git("rev-parse", "HEAD").strip()
     told = clone.verb("image", jobs.stack.name, "--project", "baked").out
     job = {**yaml.safe_load(told), "module": "uses_tiny"}
     assert job["folder"] == "/opt/project"
     stage.show(jobs.stack, {**jobs.settings, "jobs": {**jobs.settings["jobs"], "baked": job}})
     run = jobs.finished(jobs.run("baked"))
     assert tags(run)["tiny"] == "installed"
-    assert tags(run)["mlflow.source.git.commit"] == clone.git("rev-parse", "HEAD").strip()
+    assert tags(run)["mlflow.source.git.commit"] == baked
     assert tags(run)["job.image"] == job["image"]
     refused = jobs.run("baked", "--ref", "main", check=False)
     assert "comes with its image or volume" in refused.told
