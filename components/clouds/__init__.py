@@ -12,7 +12,7 @@ from ..settings import Cloud, Stack
 from ..settings.stack import CloudCommon
 from .state import refuse_local_state
 
-CLOUDS = {Cloud.DEV: "dev", Cloud.AWS: "aws", Cloud.GCP: "gcp"}
+CLOUDS = {Cloud.DEV: "dev", Cloud.AWS: "aws", Cloud.GCP: "gcp", Cloud.AZURE: "azure"}
 """Cloud → its folder, which offers ``build(settings) -> Foundation``."""
 
 

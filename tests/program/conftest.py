@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.program.aws_cases import AWS_CASES
+from tests.program.azure_cases import AZURE_CASES
 from tests.program.gcp_cases import FOUND, GCP_CASES
 from tools.offline import Mocked, Plan, Preview, run
 
@@ -105,9 +106,11 @@ def plan(settings: Settings | None = None, *, stack: str = "dev", preview: bool 
     return _planned(stack, preview, json.dumps(settings or {}))
 
 
-ALL_CASES: Mapping[str, Settings] = {**CASES, **AWS_CASES, **GCP_CASES}
+ALL_CASES: Mapping[str, Settings] = {**CASES, **AWS_CASES, **GCP_CASES, **AZURE_CASES}
 
-STACKS = dict.fromkeys(AWS_CASES, "aws") | dict.fromkeys(GCP_CASES, "gcp")
+STACKS = (
+    dict.fromkeys(AWS_CASES, "aws") | dict.fromkeys(GCP_CASES, "gcp") | dict.fromkeys(AZURE_CASES, "azure")
+)
 """Case → its stack, where that is not dev."""
 
 
@@ -131,4 +134,10 @@ def aws_case(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(params=GCP_CASES)
 def gcp_case(request: pytest.FixtureRequest) -> str:
     """Each of the cases on Google Cloud in turn."""
+    return request.param
+
+
+@pytest.fixture(params=AZURE_CASES)
+def azure_case(request: pytest.FixtureRequest) -> str:
+    """Each of the cases on Azure in turn."""
     return request.param

@@ -7,7 +7,9 @@ value ever reaches a plan.
 
 from __future__ import annotations
 
+import base64
 import inspect
+import json
 import re
 import typing
 from collections.abc import Callable
@@ -30,8 +32,30 @@ _ASSIGNED_BY_SERVER: Final = {
 
 _ADDED_BY_CLOUD: Final = {
     "aws:eks/cluster:Cluster": {"vpcConfig": ("clusterSecurityGroupId", "vpcId")},
+    "azure-native:containerservice:ManagedCluster": {"oidcIssuerProfile": ("issuerURL",), "identity": ()},
+    "azure-native:dbformysql:Server": {"identity": ()},
 }
 """Fields that a cloud adds inside an object that the program gives (the SDK's output types)."""
+
+_IN_ANOTHER_FORM: Final = {"userAssignedIdentities"}
+"""Fields inside such an object that a list goes into and a map comes out of (azure-native)."""
+
+_KUBECONFIG: Final = {
+    "clusters": [
+        {"cluster": {"server": f"https://{SENTINEL}-api", "certificate-authority-data": f"{SENTINEL}-ca"}}
+    ],
+    "users": [{"user": {"exec": {"command": "kubelogin"}}}],
+}
+
+_LOOKED_UP: Final[dict[str, dict[str, Any]]] = {
+    "azure-native:containerservice:listManagedClusterUserCredentials": {
+        "kubeconfigs": [{"value": base64.b64encode(json.dumps(_KUBECONFIG).encode()).decode()}]
+    },
+    "azure-native:containerservice:getManagedCluster": {
+        "identityProfile": {"kubeletidentity": {"objectId": f"{SENTINEL}-kubelet"}}
+    },
+}
+"""Look-ups whose answer has a form that its type does not tell (AKS API reference)."""
 
 
 _ITEMS: Final = 3
@@ -90,7 +114,8 @@ class Mocked:
     def looked_up(self, token: str, arguments: dict[str, Any]) -> dict[str, Any] | None:  # noqa: ARG002
         label = token.rpartition(":")[2]
         types = sdk.lookup_result_types(token)
-        return {key: made_up(kind, f"{SENTINEL}-{label}-{key}") for key, kind in types.items()}
+        found = {key: made_up(kind, f"{SENTINEL}-{label}-{key}") for key, kind in types.items()}
+        return found | _LOOKED_UP.get(token, {})
 
 
 def server_fields(token: str, inputs: dict[str, Any], value: Any) -> dict[str, Any]:
@@ -109,9 +134,11 @@ def server_fields(token: str, inputs: dict[str, Any], value: Any) -> dict[str, A
 
 
 def cloud_fields(token: str, inputs: dict[str, Any], value: Callable[[str], Any]) -> dict[str, Any]:
-    """The objects among the inputs to which the cloud adds fields, with those added."""
+    """The objects among the inputs that the cloud changes: with the fields it adds, and without those that it
+    gives back in another form."""
     return {
-        key: {**{field: value(field) for field in fields}, **inputs[key]}
+        key: {field: value(field) for field in fields}
+        | {field: given for field, given in inputs[key].items() if field not in _IN_ANOTHER_FORM}
         for key, fields in _ADDED_BY_CLOUD.get(token, {}).items()
         if isinstance(inputs.get(key), dict)
     }

@@ -33,7 +33,7 @@ class Rendered(Preview):
             source = random.SystemRandom() if self.fresh else random.Random(urn)  # noqa: S311
             return "", random_values(token, inputs, source)
         if not token.startswith("kubernetes:"):
-            return "", {}
+            return super().created(token, name, urn, inputs)
         outputs = server_fields(token, inputs, UNKNOWN)
         metadata = unwrap(outputs.get("metadata"))
         if metadata and metadata["name"] is UNKNOWN:

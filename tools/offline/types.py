@@ -16,8 +16,14 @@ from pulumi import _types
 from tools.offline import sdk
 from tools.offline.wire import SIGNATURE, UNKNOWN, Secret
 
-OPEN_ENUMS = {"InstanceType"}
-"""Enums that lag behind their cloud: AWS adds sizes of machines faster than its SDK lists them."""
+OPEN_ENUMS = {
+    "InstanceType",
+    "ServerVersion",
+    "KnownDataFlowStreams",
+    "KnownExtensionDataSourceStreams",
+}
+"""Enums that lag behind their cloud: AWS adds sizes of machines faster than its SDK lists them, Azure
+versions of MySQL and kinds of logs."""
 
 _SHOWN = 8
 """Of a longer list of allowed values, only the nearest are shown."""
