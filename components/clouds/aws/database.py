@@ -31,6 +31,8 @@ FAMILIES: Mapping[Engine, tuple[str, ...]] = {
     Engine.MYSQL: ("mysql", "aurora-mysql"),
 }
 """RDS' names of the engines, plain and Aurora."""
+UNFIT = ("mariadb", "oracle-", "custom-", "sqlserver-", "db2-")
+"""How the others' names start (CreateDBInstance, ``Engine``)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -256,8 +258,9 @@ def _checked(host: str, engine: str, wanted: Engine, *, tokens: bool = True) -> 
     :raises SettingsError: when it does not.
     """
     problems = []
-    if engine not in FAMILIES[wanted]:
-        other = next((one for one, names in FAMILIES.items() if engine in names), None)
+    other = next((one for one, names in FAMILIES.items() if engine in names), None)
+    # Named one by one: what an offline plan looks up is a text of its own, and fits.
+    if (other and other is not wanted) or engine.startswith(UNFIT):
         remedy = "set it to that" if other else "MLflow needs PostgreSQL or MySQL; name another service"
         text = f"is {wanted}, but the existing one is {other or engine}; {remedy}"
         problems.append(Problem("mlflow:database.engine", text))
