@@ -88,6 +88,8 @@ def test_bucket_and_key_are_private_versioned_encrypted_and_take_tls_only(aws: s
         "SSEAlgorithm": "aws:kms",
         "KMSMasterKeyID": key["Arn"],
     }
+    tags = kms.list_resource_tags(KeyId=key["KeyId"])["Tags"]
+    assert {"TagKey": "pulumi-project", "TagValue": "mlflow"} in tags, "docs/aws-policy.json asks for it"
     assert kms.get_key_rotation_status(KeyId=key["KeyId"])["KeyRotationEnabled"]
     (statement,) = json.loads(s3.get_bucket_policy(Bucket=BUCKET)["Policy"])["Statement"]
     assert (statement["Effect"], statement["Principal"], statement["Action"]) == ("Deny", "*", "s3:*")

@@ -1,10 +1,11 @@
-"""The policy for whoever runs ``up`` on AWS covers what the stack makes, and no more services than that."""
+"""The policies for whoever runs ``up`` on AWS cover what the stack makes, and nothing of anybody else."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -121,18 +122,63 @@ terraform-provider-aws and of the service behind it (Service Authorization Refer
 
 BESIDE = (
     "ecr:GetAuthorizationToken ecr:BatchCheckLayerAvailability ecr:InitiateLayerUpload ecr:UploadLayerPart "
-    "ecr:CompleteLayerUpload ecr:PutImage ecr:BatchGetImage kms:Encrypt kms:Decrypt kms:CreateAlias "
-    "s3:GetObject s3:PutObject ec2:DescribeAvailabilityZones"
+    "ecr:CompleteLayerUpload ecr:PutImage ecr:BatchGetImage ec2:DescribeAvailabilityZones "
+    "kms:ListAliases kms:ListKeys kms:ListResourceTags kms:DescribeKey kms:GetKeyRotationStatus"
 )
-"""Pushing images, and the state (``make backend``)."""
+"""Pushing images, and looking for the key of the state (``make backend``)."""
+
+KEY = "arn:aws:kms:eu-west-1:123456789012:key/0a1b"
+ALIAS = "arn:aws:kms:eu-west-1:123456789012:alias/mlflow-state"
+BUCKET = "arn:aws:s3:::mlflow-state-123456789012-eu-west-1"
+OURS = {"aws:ResourceTag/pulumi-project": "mlflow"}
+MADE = {"aws:RequestTag/pulumi-project": "mlflow"}
+ON_THE_KEY = (
+    "kms:EnableKeyRotation kms:CreateAlias kms:Encrypt kms:Decrypt kms:GenerateDataKey kms:CreateGrant "
+    "kms:PutKeyPolicy kms:ScheduleKeyDeletion kms:TagResource"
+)
+"""What `make backend`, the state's encryption and the cluster's take (S3 user guide, "Using server-side
+encryption with AWS KMS keys": PutObject needs GenerateDataKey, and Decrypt to read)."""
+ON_THE_BUCKET = (
+    "s3:CreateBucket s3:ListBucket s3:GetBucketTagging s3:PutBucketTagging s3:GetBucketVersioning "
+    "s3:PutBucketVersioning s3:GetBucketPublicAccessBlock s3:PutBucketPublicAccessBlock s3:GetBucketPolicy "
+    "s3:PutBucketPolicy s3:GetEncryptionConfiguration s3:PutEncryptionConfiguration "
+    "s3:PutBucketOwnershipControls s3:GetLifecycleConfiguration s3:PutLifecycleConfiguration"
+)
+FILES = sorted((ROOT / "docs").glob("aws-policy*.json"))
 
 
 def policy() -> list[dict[str, Any]]:
-    return json.loads((ROOT / "docs" / "aws-policy.json").read_text())["Statement"]
+    return [one for file in FILES for one in json.loads(file.read_text())["Statement"]]
 
 
 def allowed(action: str) -> bool:
     return any(fnmatchcase(action, one) for statement in policy() for one in _listed(statement["Action"]))
+
+
+def permitted(action: str, resource: str, context: dict[str, str] | None = None) -> bool:
+    """Whether a statement allows it on this resource, the request and the resource being of this context."""
+    return any(
+        any(fnmatchcase(action, one) for one in _listed(statement["Action"]))
+        and any(fnmatchcase(resource, one) for one in _listed(statement["Resource"]))
+        and all(
+            _holds(operator, (context or {}).get(key), list(_listed(values)))
+            for operator, wanted in statement.get("Condition", {}).items()
+            for key, values in wanted.items()
+        )
+        for statement in policy()
+    )
+
+
+def _holds(operator: str, value: str | None, wanted: list[str]) -> bool:
+    """IAM user guide, "IAM JSON policy elements: Condition operators": a key that is not there never matches,
+    but for Null."""
+    if operator == "Null":
+        return (value is None) == (wanted == ["true"])
+    if operator not in ("StringEquals", "StringLike", "ArnLike"):
+        raise NotImplementedError(operator)
+    return value is not None and any(
+        value == one if operator == "StringEquals" else fnmatchcase(value, one) for one in wanted
+    )
 
 
 def _listed(value: str | list[str]) -> Iterator[str]:
@@ -177,6 +223,75 @@ def test_names_that_the_stack_gives_are_within_the_policys_reach(aws_case: str) 
         assert prefix is None or prefix.startswith("db-mlflow-")
 
 
-def test_it_fits_a_managed_policy() -> None:
-    text = (ROOT / "docs" / "aws-policy.json").read_text()
-    assert len("".join(text.split())) <= LONGEST
+@pytest.mark.parametrize("file", FILES, ids=[file.name for file in FILES])
+def test_each_fits_a_managed_policy(file: Path) -> None:
+    assert len("".join(file.read_text().split())) <= LONGEST
+
+
+def test_the_state_is_made_written_and_read() -> None:
+    for action in ON_THE_KEY.split():
+        assert permitted(action, KEY, OURS), action
+    for action in ("kms:CreateKey", "kms:TagResource"):
+        assert permitted(action, "*", MADE), action
+    assert permitted("kms:CreateAlias", ALIAS)
+    for action in ON_THE_BUCKET.split():
+        assert permitted(action, BUCKET), action
+    for action in ("s3:GetObject", "s3:PutObject", "s3:DeleteObject"):
+        assert permitted(action, f"{BUCKET}/.pulumi/stacks/aws.json"), action
+
+
+def test_no_key_of_somebody_else_is_used_changed_or_taken_over() -> None:
+    other = {"aws:ResourceTag/pulumi-project": "billing", "kms:ResourceAliases": "alias/billing"}
+    for action in ON_THE_KEY.split():
+        for context in ({}, other, other | MADE):
+            claim = action == "kms:TagResource" and context == other | MADE
+            assert not permitted(action, KEY, context), f"{action} {'by a tag of ours' if claim else ''}"
+    assert not permitted("kms:CreateAlias", ALIAS.replace("mlflow", "billing"))
+
+
+@pytest.mark.parametrize("action", ["rds:CreateDBInstance", "rds:RestoreDBInstanceToPointInTime"])
+def test_an_instance_is_made_of_everything_that_rds_asks_about(action: str) -> None:
+    # RDS user guide, "Permission policies to create, modify and delete resources": db, og, pg and subgrp.
+    for resource in (
+        "db:db-mlflow-aws-1", "og:default:postgres-17", "pg:mlflow-database-parameters-1", "subgrp:mlflow-1"
+    ):  # fmt: skip
+        assert permitted(action, f"arn:aws:rds:eu-west-1:123456789012:{resource}"), resource
+
+
+NETWORK = {
+    "vpc": "ec2:CreateVpc ec2:ModifyVpcAttribute ec2:DeleteVpc ec2:CreateSubnet ec2:AttachInternetGateway",
+    "subnet": "ec2:CreateSubnet ec2:ModifySubnetAttribute ec2:DeleteSubnet ec2:AssociateRouteTable",
+    "internet-gateway": "ec2:CreateInternetGateway ec2:DetachInternetGateway ec2:DeleteInternetGateway",
+    "elastic-ip": "ec2:AllocateAddress ec2:DisassociateAddress ec2:ReleaseAddress ec2:CreateNatGateway",
+    "natgateway": "ec2:CreateNatGateway ec2:DeleteNatGateway",
+    "route-table": "ec2:CreateRouteTable ec2:CreateRoute ec2:DeleteRoute ec2:DeleteRouteTable",
+    "vpc-endpoint": "ec2:CreateVpcEndpoint ec2:ModifyVpcEndpoint ec2:DeleteVpcEndpoints",
+    "security-group": (
+        "ec2:CreateSecurityGroup ec2:AuthorizeSecurityGroupIngress ec2:RevokeSecurityGroupIngress "
+        "ec2:RevokeSecurityGroupEgress ec2:DeleteSecurityGroup"
+    ),
+    "launch-template": (
+        "ec2:CreateLaunchTemplate ec2:CreateLaunchTemplateVersion ec2:ModifyLaunchTemplate "
+        "ec2:DeleteLaunchTemplate"
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", NETWORK)
+def test_a_network_is_made_kept_and_taken_away_and_nobody_elses_touched(kind: str) -> None:
+    one = f"arn:aws:ec2:eu-west-1:123456789012:{kind}/{kind}-1"
+    for action in NETWORK[kind].split():
+        assert permitted(action, one, MADE) or permitted(action, one, OURS), action
+        for foreign in ({}, {"aws:ResourceTag/pulumi-project": "billing"}):
+            assert not permitted(action, one, foreign), action
+
+
+def test_tags_are_put_on_what_is_made_and_on_nothing_of_somebody_else() -> None:
+    vpc = "arn:aws:ec2:eu-west-1:123456789012:vpc/vpc-1"
+    group = "arn:aws:ec2:eu-west-1:123456789012:security-group/sg-1"
+    assert permitted("ec2:CreateTags", vpc, MADE | {"ec2:CreateAction": "CreateVpc"})
+    assert permitted("ec2:CreateTags", vpc, OURS)
+    assert permitted("ec2:CreateTags", group, {"aws:ResourceTag/aws:eks:cluster-name": "mlflow-aws-1"})
+    for foreign in ({}, MADE, MADE | {"aws:ResourceTag/pulumi-project": "billing"}):
+        assert not permitted("ec2:CreateTags", vpc, foreign)
+    assert not permitted("ec2:CreateTags", group, MADE | {"aws:ResourceTag/pulumi-project": "billing"})

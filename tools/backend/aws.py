@@ -100,7 +100,11 @@ def _new_key(kms: Any, project: str, made: list[str]) -> dict[str, Any]:
     made.append("KMS key")
     return kms.create_key(
         Description=f"Secrets in the Pulumi state of {project}",
-        Tags=[{"TagKey": project, "TagValue": PURPOSE}],
+        # The second is what docs/aws-policy.json lets its holder use, as on everything a stack makes.
+        Tags=[
+            {"TagKey": project, "TagValue": PURPOSE},
+            {"TagKey": "pulumi-project", "TagValue": project},
+        ],
     )["KeyMetadata"]
 
 
