@@ -65,6 +65,7 @@ MODULES = {
         Module("kind", ("sigs.k8s.io/kind",), minutes=0.5),
         # For tests: the real proxy in front of a stand-in of Google's API.
         Module("cloud-sql-proxy", ("github.com/GoogleCloudPlatform/cloud-sql-proxy/v2",), minutes=1),
+        Module("fake-gcs-server", ("github.com/fsouza/fake-gcs-server",), minutes=1),
     )
 }
 
