@@ -19,6 +19,6 @@ CLOUDS = {Cloud.DEV: "dev", Cloud.AWS: "aws", Cloud.GCP: "gcp", Cloud.AZURE: "az
 def build(settings: Stack) -> Foundation:
     """The foundation of the cloud that the settings choose."""
     if isinstance(settings, CloudCommon):
-        refuse_local_state(settings)
+        refuse_local_state(settings, settings.cloud)
     module = import_module(f".{CLOUDS[settings.cloud]}", __package__)
     return module.build(settings)

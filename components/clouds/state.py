@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pulumi
 import yaml
 
+from ..local_state import lies_on_this_machine, way_out
+from ..settings import Cloud
 from ..settings.errors import Problem, SettingsError
 from ..settings.stack import CloudCommon
 
@@ -18,22 +19,17 @@ OFFLINE = "MLFLOW_OFFLINE"
 """Set for plans, which have no state (tools/offline)."""
 
 
-def refuse_local_state(settings: CloudCommon) -> None:
+def refuse_local_state(settings: CloudCommon, cloud: Cloud) -> None:
     """Stop a run whose state would lie in a folder: whoever loses it loses the hold on what runs and costs.
 
     :raises SettingsError: unless the stack says that it is meant so.
     """
     if settings.local_state or os.environ.get(OFFLINE):
         return
-    backend = backend_url()
-    # Without any, `make` keeps the state in .local; a plain `pulumi up` would have asked for a login.
-    if backend is not None and urlsplit(backend).scheme != "file":
+    if not lies_on_this_machine(backend_url()):
         return
     stack = pulumi.get_stack()
-    remedy = (
-        f"this stack's state is in a folder of this machine; `make backend STACK={stack}` makes a shared "
-        "place for it, or set mlflow:localState: true"
-    )
+    remedy = f"this stack's state is in a folder of this machine; {way_out(stack, cloud)}"
     raise SettingsError([Problem("mlflow:localState", remedy)], stack=stack)
 
 

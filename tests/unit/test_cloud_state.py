@@ -9,8 +9,10 @@ import pytest
 
 from components.clouds import state
 from components.clouds.state import backend_url, refuse_local_state
-from components.settings import SettingsError
+from components.local_state import MADE_FOR
+from components.settings import Cloud, SettingsError
 from components.settings.stack import CloudCommon
+from tools.backend.__main__ import CLOUDS
 
 pytestmark = pytest.mark.unit
 
@@ -36,7 +38,7 @@ def stack(**settings: bool) -> CloudCommon:
 def test_a_folder_is_refused_with_both_ways_out(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PULUMI_BACKEND_URL", backend)
     with pytest.raises(SettingsError, match=r"make backend STACK=\S+.*mlflow:localState: true"):
-        refuse_local_state(stack())
+        refuse_local_state(stack(), Cloud.AWS)
 
 
 @pytest.mark.parametrize(
@@ -44,23 +46,31 @@ def test_a_folder_is_refused_with_both_ways_out(backend: str, monkeypatch: pytes
 )
 def test_a_shared_backend_is_fine(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PULUMI_BACKEND_URL", backend)
-    refuse_local_state(stack())
+    refuse_local_state(stack(), Cloud.AWS)
+
+
+@pytest.mark.parametrize("cloud", [Cloud.GCP, Cloud.AZURE])
+def test_only_where_make_makes_a_place_is_it_named(cloud: Cloud) -> None:
+    with pytest.raises(SettingsError, match="pulumi login") as refused:
+        refuse_local_state(stack(), cloud)
+    assert "make backend" not in str(refused.value)
+    assert {str(one) for one in MADE_FOR} == set(CLOUDS)
 
 
 def test_nobody_logged_in_means_the_folder_that_make_falls_back_to() -> None:
     assert backend_url() is None
     with pytest.raises(SettingsError):
-        refuse_local_state(stack())
+        refuse_local_state(stack(), Cloud.AWS)
 
 
 def test_whoever_says_so_keeps_it_locally(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PULUMI_BACKEND_URL", "file://~")
-    refuse_local_state(stack(localState=True))
+    refuse_local_state(stack(localState=True), Cloud.AWS)
 
 
 def test_a_plan_has_no_state(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(state.OFFLINE, "1")
-    refuse_local_state(stack())
+    refuse_local_state(stack(), Cloud.AWS)
 
 
 def test_the_backend_is_found_in_the_clis_order(

@@ -17,6 +17,7 @@ from pulumi import automation as auto
 from pulumi.automation._stack import StackInitMode
 from semver import VersionInfo
 
+from components.local_state import lies_on_this_machine, way_out
 from tools.common import ROOT, Failure, run
 from tools.engine.advice import failure_of
 from tools.engine.cli import find_cli, is_users_own, known_version
@@ -77,12 +78,11 @@ def refuse_local_state(place: Place, env: Mapping[str, str]) -> None:
     backend = env.get("PULUMI_BACKEND_URL") or place.project()["backend"]["url"]
     key = f"{place.project()['name']}:localState"
     wanted = merge(load(place.tracked), load(place.overlay)).get("config", {}).get(key)
-    if place.cloud() == "dev" or not backend.startswith("file://") or str(wanted).lower() == "true":
+    if place.cloud() == "dev" or not lies_on_this_machine(backend) or str(wanted).lower() == "true":
         return
     raise Failure(
         f"the state of stack {place.stack} would lie on this machine only ({backend})",
-        f"make a shared backend: make backend STACK={place.stack}, or log in to one (pulumi login); or say "
-        f"{key}: true in {place.tracked.name}",
+        f"{way_out(place.stack, place.cloud(), key)} in {place.tracked.name}",
     )
 
 
