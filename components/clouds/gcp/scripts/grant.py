@@ -216,8 +216,10 @@ def attempt(order, server):
     try:
         server.check_user()
     except Refused as no:
-        step(f"{no}: asking the administrator")
-        server.grant()
+        try:
+            server.grant()
+        except Refused as neither:
+            raise Refused(f"{no}; administrator: {neither}") from None
         step(f"administrator {order.admin} gave {order.user} what it needs in database {order.database}")
         server.check_user()
     if order.retires_admin:
