@@ -83,6 +83,8 @@ class Cluster:
     :param identity: tells it from every other cluster; None where the cloud protects it by name.
     :param storage_class: named in each volume claim; None for the cluster's default class.
     :param node_address: host name or address at which a NodePort answers; None where none is known.
+    :param job_annotations: on pods that run to an end, so that no node is taken from under them to save or to
+        renew it.
     :param namespace_labels: on the stack's namespace, for what the cluster does in namespaces so marked.
     :param ingress: None where the stack has no Ingress.
     :param internal_load_balancer: None where the cluster gives Services no private address.
@@ -94,6 +96,7 @@ class Cluster:
     identity: str | None = None
     storage_class: Text | None = None
     node_address: str | None = None
+    job_annotations: Mapping[str, str] = field(default_factory=dict)
     namespace_labels: Mapping[str, str] = field(default_factory=dict)
     internal_load_balancer: LoadBalancerFlavor | None = None
     external_load_balancer: LoadBalancerFlavor | None = None
@@ -281,6 +284,7 @@ class TrackingAccess:
     :param secret: environment they sign in with; None without sign-in.
     :param groups: secret group → key → name of the Secret that holds it.
     :param pod_labels: on every pod, for its identity in the cloud.
+    :param job_annotations: on every pod that runs to an end.
     """
 
     namespace: Text
@@ -289,6 +293,7 @@ class TrackingAccess:
     secret: Text | None = None
     groups: Mapping[str, Mapping[str, Text]] = field(default_factory=dict)
     pod_labels: Mapping[str, str] = field(default_factory=dict)
+    job_annotations: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

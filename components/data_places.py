@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from .settings import Stack, artifacts_place, database_place
 from .settings.artifacts import ManagedArtifacts
-from .settings.aws import AwsDatabase
+from .settings.aws import AwsDatabase, AwsStack
 from .settings.cluster import ManagedCluster
 from .settings.database import ManagedDatabase, Place
 
@@ -46,6 +46,9 @@ def _of_clouds(settings: Stack) -> dict[str, str]:
     places = {}
     if isinstance(cluster, ManagedCluster) and Place.IN_CLUSTER in stores:
         places["mlflow:cluster.existing"] = cluster.existing or MADE
+    if isinstance(settings, AwsStack) and settings.new_cluster:
+        # Cluster and database stay in their network: neither RDS nor EKS moves to another VPC.
+        places["mlflow:cluster.create.network"] = settings.new_cluster.network
     if isinstance(database, ManagedDatabase) and stores[0] is Place.MANAGED:
         existing = database.existing
         places["mlflow:database.existing"] = (existing and (existing.instance or existing.cluster)) or MADE

@@ -147,7 +147,9 @@ def job_spec(args: JobTemplateArgs, code: Code, workspace: Mounted) -> batch.Job
             ]
         ),
         template=core.PodTemplateSpecArgs(
-            metadata=meta.ObjectMetaArgs(labels=pod_labels(pod)),
+            metadata=meta.ObjectMetaArgs(
+                labels=pod_labels(pod), annotations=dict(pod.access.job_annotations) or None
+            ),
             spec=pod_of(settings, pod, container_of(settings, pod), restart_policy="Never"),
         ),
     )

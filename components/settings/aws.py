@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from .artifacts import ExistingBucket, ManagedArtifacts
 from .base import Model
 from .cluster import ManagedCluster, NewCluster
 from .database import ManagedDatabase
@@ -30,6 +31,11 @@ class Feature(StrEnum):
     LOAD_BALANCER_CONTROLLER = "load-balancer-controller"
     EBS_CSI = "ebs-csi"
     POD_IDENTITY_AGENT = "pod-identity-agent"
+    TAGGING = "tagging"
+
+
+AUTO_MODE_FEATURES = frozenset({Feature.AUTO_MODE, Feature.TAGGING})
+"""Of a created cluster in Auto Mode; the rest of Auto Mode's is built in."""
 
 
 class NewAwsCluster(NewCluster):
@@ -39,14 +45,20 @@ class NewAwsCluster(NewCluster):
     """auto (EKS Auto Mode: nodes come and go with the load; load balancing, block storage and Pod Identity
     are built in) or node-groups (managed node groups of `nodes`, with the add-ons installed)."""
     admins: list[Arn] = []
-    """IAM roles or users that administer the cluster, beside the one that creates it."""
+    """IAM roles or users that administer the cluster, beside the one that creates it, who is not named."""
 
 
 class AwsCluster(ManagedCluster):
     """The EKS cluster: `existing`, or made by the stack."""
 
     has: list[Feature] = []
-    """What the existing cluster has: auto-mode, load-balancer-controller, ebs-csi, pod-identity-agent."""
+    """What the existing cluster has: auto-mode, load-balancer-controller, ebs-csi, pod-identity-agent; and
+    tagging, where the role of one in Auto Mode may put your tags on load balancers and volumes, which AWS's
+    own policies forbid (EKS user guide, "Custom AWS tags for EKS Auto resources"). Without it they have
+    none."""
+    node_security_groups: list[str] = []
+    """Security groups of the existing cluster's nodes, where those are not in the cluster's own (a module of
+    Terraform's does so): each is let in to the database as well."""
     create: NewAwsCluster | None = None
     """A new cluster. Default: one with every default, unless `existing` names one."""
 
@@ -57,6 +69,21 @@ class AwsDatabase(ManagedDatabase):
     restored: str | None = None
     """Name of an instance that was restored from a backup of the stack's own: the server uses it from then
     on, and the stack keeps its own as it is (docs/aws.md, "Back in time")."""
+
+
+class AwsBucket(ExistingBucket):
+    """An S3 bucket that is there already."""
+
+    key: Arn | None = None
+    """KMS key that the bucket encrypts with, where it is one of your own: the rights to use it are given with
+    those on the bucket. In another account its policy must allow that as well."""
+
+
+class AwsArtifacts(ManagedArtifacts):
+    """The artifact store of a stack on AWS."""
+
+    existing: AwsBucket | None = None  # pyright: ignore[reportIncompatibleVariableOverride] - frozen
+    """Managed: a bucket that is there already, instead of a new one."""
 
 
 class IdentityMode(StrEnum):
@@ -84,6 +111,8 @@ class AwsStack(CloudCommon):
     """The EKS cluster."""
     database: AwsDatabase = AwsDatabase()  # pyright: ignore[reportIncompatibleVariableOverride] - frozen
     """The tracking database: by default the cloud's service."""
+    artifacts: AwsArtifacts = AwsArtifacts()  # pyright: ignore[reportIncompatibleVariableOverride] - frozen
+    """The artifact store: by default the cloud's object store."""
     aws: Aws = Aws()
     """What only AWS has."""
 
@@ -98,5 +127,5 @@ class AwsStack(CloudCommon):
         if self.new_cluster is None:
             return frozenset(self.cluster.has)
         if self.new_cluster.compute is ComputeMode.AUTO:
-            return frozenset({Feature.AUTO_MODE})
-        return frozenset(Feature) - {Feature.AUTO_MODE}
+            return AUTO_MODE_FEATURES
+        return frozenset(Feature) - AUTO_MODE_FEATURES

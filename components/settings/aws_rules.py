@@ -55,6 +55,8 @@ def features_of_the_existing_cluster(cluster: AwsCluster) -> Iterator[Problem]:
         yield Problem(HAS, "is about an existing cluster; the stack knows what its own has. Remove it")
     if len(set(cluster.has)) != len(cluster.has):
         yield Problem(HAS, "names a feature twice; name each once")
+    if cluster.existing and Feature.TAGGING in cluster.has and Feature.AUTO_MODE not in cluster.has:
+        yield Problem(HAS, "names tagging, which is about auto-mode alone; others may tag. Remove it")
 
 
 @rule

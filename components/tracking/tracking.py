@@ -141,6 +141,7 @@ class Tracking(pulumi.ComponentResource):
                 for group, named in settings.secrets.items()
             },
             pod_labels=identity.jobs.pod_labels,
+            job_annotations=cluster.job_annotations,
         )
         self.exports = self._exports(exposure, environment, client, base, artifacts)
         self.register_outputs({})

@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
+from components.clouds.aws.control_plane import is_session_of
 from components.settings.versions import DEFAULTS, Product
 from tests.program.conftest import Settings, plan
 from tools.common import ROOT, Failure
-from tools.offline import Mocked, Plan, Resource, run
+from tools.offline import Mocked, Plan, Preview, Resource, run
 from tools.offline.wire import plain
 
 pytestmark = pytest.mark.program
@@ -176,6 +177,10 @@ def test_a_profile_and_a_role_reach_the_command_that_signs_in_to_kubernetes() ->
         ({"aws:defaultTags": {"tags": {"a": "b"}}}, "aws:defaultTags"),
         ({"aws:accessKey": "x"}, "aws:accessKey"),
         ({"aws:assumeRoles": [{"externalId": "x"}]}, "aws:assumeRoles"),
+        (
+            {"aws:assumeRoles": [{"roleArn": "arn:aws:iam::123456789012:role/deploy", "externalId": "x"}]},
+            r"aws:assumeRoles\[0\].externalId: .*aws:profile",
+        ),
         ({"aws:region": None}, "aws:region"),
     ],
 )
@@ -419,6 +424,68 @@ def test_protection_holds_the_cluster_on_both_sides_until_the_stack_gives_it_up(
     assert inputs(free)["deletionProtection"] is False
 
 
+def test_the_network_is_guarded_as_what_lies_in_it_is() -> None:
+    """RDS and EKS never move to another VPC: a replaced one would leave a stack that nothing repairs."""
+    for found, guarded in ((created(), True), (created({"protect": False}), False)):
+        network = [found.one("Vpc"), *found.of_type("Subnet")]
+        assert len(network) == 7
+        assert {one.protect for one in network} == {guarded}
+
+
+def test_another_range_for_the_network_counts_as_moving_the_data() -> None:
+    key = "mlflow:cluster.create.network"
+    assert plain(whole(network="10.80.0.0/18").outputs)["dataPlaces"][key] == "10.80.0.0/18"
+    assert key not in plain(existing("auto-mode").outputs)["dataPlaces"]
+
+
+@pytest.mark.parametrize(
+    ("caller", "principal", "same"),
+    [
+        ("arn:aws:sts::123456789012:assumed-role/admin/me", ADMIN, True),
+        ("arn:aws:sts::210987654321:assumed-role/admin/me", ADMIN, False),
+        ("arn:aws:sts::123456789012:assumed-role/other/admin", ADMIN, False),
+        ("arn:aws:sts::123456789012:assumed-role/admin/me", "arn:aws:iam::123456789012:user/admin", False),
+        ("arn:aws:iam::123456789012:user/team/me", "arn:aws:iam::123456789012:user/team/me", True),
+        ("arn:aws:iam::123456789012:user/me", ADMIN, False),
+    ],
+)
+def test_a_session_is_known_as_its_role(caller: str, principal: str, same: bool) -> None:
+    assert is_session_of(caller, principal) is same
+
+
+SESSION = {
+    "accountId": "123456789012",
+    "arn": "arn:aws:sts::123456789012:assumed-role/admin/me",
+    "id": "123456789012",
+    "userId": "AROA:me",
+}
+
+
+class FirstPreview(Preview):
+    """Nothing is there yet but who runs it."""
+
+    def looked_up(self, token: str, arguments: dict[str, Any]) -> dict[str, Any] | None:
+        return SESSION if token.endswith("getCallerIdentity") else super().looked_up(token, arguments)
+
+
+class Living(Mocked):
+    """Everything is there, for the same one."""
+
+    def looked_up(self, token: str, arguments: dict[str, Any]) -> dict[str, Any] | None:
+        return SESSION if token.endswith("getCallerIdentity") else super().looked_up(token, arguments)
+
+
+def test_who_makes_the_cluster_is_not_named_an_administrator_and_whoever_comes_later_may_be() -> None:
+    def named(principal: str) -> Settings:
+        return {**BARE, "cluster": {"create": {"admins": [principal]}}}
+
+    with pytest.raises(Exception, match=r"create\.admins\[0\]: .*/admin is who makes the cluster"):
+        run("aws", answers=FirstPreview(), overrides=named(ADMIN))
+    assert run("aws", answers=FirstPreview(), overrides=named(ADMIN.replace("admin", "other"))).problems == []
+    # Once the cluster is there, it has an id, and its maker's entry is nobody else's.
+    assert run("aws", answers=Living(), overrides=named(ADMIN)).problems == []
+
+
 # Nodes
 
 
@@ -524,6 +591,11 @@ def test_a_number_of_nodes_is_spread_over_a_node_group_per_zone(
     assert all(len(inputs(group)["subnetIds"]) == 1 for group in groups)
     moves = any(fewest < most for fewest, most in bounds)
     assert len(created(compute="node-groups", nodes=nodes).of_type("Release")) == (2 if moves else 1)
+    for group, (fewest, most) in zip(sorted(groups, key=lambda one: one.name), bounds, strict=True):
+        # The engine's name for it: it ignores what it does not know.
+        ignored = ["scalingConfig.desiredSize"] if most > fewest else None
+        assert group.options.get("ignoreChanges") == ignored
+        assert "desiredSize" in inputs(group)["scalingConfig"]
 
 
 def test_nodes_of_groups_are_encrypted_tagged_and_keep_their_own_role_from_pods() -> None:
@@ -614,6 +686,32 @@ def test_without_irsa_there_is_no_issuer_in_iam() -> None:
     assert created().of_type("OpenIdConnectProvider") == []
 
 
+def test_auto_mode_of_an_existing_cluster_is_asked_for_no_tags_unless_its_role_may_tag() -> None:
+    """AWS's own policies refuse to make what is to have other tags than Auto Mode's."""
+
+    def asked(*has: str) -> str:
+        balancers, entrance = existing(*has, more=ENTRANCES), existing(*has, more=ingress(internal=True))
+        return json.dumps(
+            [inputs(one) for one in balancers.of_type("Service") + balancers.of_type("StorageClass")]
+            + [inputs(one) for one in entrance.of_type("Ingress") + entrance.of_type("IngressClassParams")]
+        )
+
+    assert not [
+        word for word in ("team", "pulumi-stack", "tagSpecification", "tags") if word in asked("auto-mode")
+    ]
+    tagged = asked("auto-mode", "tagging")
+    assert tagged.count("pulumi-stack") == 4, "two load balancers, a class of volumes, one of entrances"
+
+
+def test_a_job_keeps_its_node() -> None:
+    job = {"jobs": {"train": {"git": {"repo": "https://git.example.com/a.git"}}}}
+    made = inputs(whole(job).one("CronJob"))["spec"]["jobTemplate"]["spec"]["template"]["metadata"]
+    assert made["annotations"] == {
+        "karpenter.sh/do-not-disrupt": "true",
+        "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
+    }
+
+
 # Volumes
 
 
@@ -622,7 +720,7 @@ def test_without_irsa_there_is_no_issuer_in_iam() -> None:
     [
         (created, "ebs.csi.eks.amazonaws.com", True),
         (lambda: created(compute="node-groups"), "ebs.csi.aws.com", True),
-        (lambda: existing("auto-mode"), "ebs.csi.eks.amazonaws.com", False),
+        (lambda: existing("auto-mode", "tagging"), "ebs.csi.eks.amazonaws.com", False),
         (lambda: existing("load-balancer-controller", "ebs-csi"), "ebs.csi.aws.com", False),
     ],
 )

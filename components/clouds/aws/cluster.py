@@ -12,7 +12,7 @@ import pulumi_kubernetes as kubernetes
 
 from ...contracts import Cluster
 from ...kubeconfig import exec_kubeconfig
-from ...settings.aws import AwsStack, ComputeMode, IdentityMode, NewAwsCluster
+from ...settings.aws import AwsStack, ComputeMode, Feature, IdentityMode, NewAwsCluster
 from ..names import stack_name
 from .add_ons import AddOnsArgs, ClusterAddOns, ContainerLogs, NetworkAddOns
 from .charts import Charts, ChartsArgs
@@ -27,6 +27,13 @@ from .storage import storage_class
 NAME = "mlflow"
 """What the names of the resources start with; Pulumi adds what makes them unique in the account."""
 
+UNDISTURBED = {
+    "karpenter.sh/do-not-disrupt": "true",
+    "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
+}
+"""Keeps nodes from being renewed or saved from under a job: EKS Auto Mode and Karpenter go by the first
+(Karpenter, "Disruption": pod-level controls), the cluster autoscaler by the second (its FAQ)."""
+
 INSTALL_HINT = "install the AWS CLI: https://docs.aws.amazon.com/cli/latest/userguide/getting-started-install"
 
 
@@ -37,6 +44,7 @@ class AwsCluster:
     :param contract: what the in-cluster half uses.
     :param private_subnet_ids: of a cluster that was there already: the cluster's own subnets.
     :param security_group_id: of nodes and control plane; who lets it in lets in every pod.
+    :param node_security_group_ids: of nodes that are not in that one.
     :param issuer: of the ServiceAccounts' tokens, without ``https://``.
     :param oidc_provider_arn: of that issuer in IAM; None unless pods become roles by it (IRSA).
     :param pod_identity: what must exist before a Pod Identity association takes effect.
@@ -49,6 +57,7 @@ class AwsCluster:
     vpc_id: pulumi.Output[str]
     private_subnet_ids: pulumi.Output[Sequence[str]]
     security_group_id: pulumi.Output[str]
+    node_security_group_ids: Sequence[str]
     issuer: pulumi.Output[str]
     oidc_provider_arn: pulumi.Output[str] | None
     pod_identity: Sequence[pulumi.Resource]
@@ -76,9 +85,10 @@ def connect(settings: AwsStack, account: Account) -> AwsCluster:
         facts = _existing(str(settings.cluster.existing), account)
         return _connected(settings, account, facts, _provider(facts, account), ready=[], agent=[])
     opts = pulumi.ResourceOptions(providers=[account.provider])
+    protect = settings.protected(pulumi.get_stack())
     network = Network(
         f"{NAME}-network",
-        NetworkArgs(account=account, address_range=new.address_range, zones=new.zones),
+        NetworkArgs(account=account, address_range=new.address_range, zones=new.zones, protect=protect),
         opts=opts,
     )
     plane = ControlPlane(
@@ -88,7 +98,7 @@ def connect(settings: AwsStack, account: Account) -> AwsCluster:
             settings=new,
             cluster_name=stack_name(),
             subnet_ids=network.private_subnet_ids,
-            protect=settings.protected(pulumi.get_stack()),
+            protect=protect,
         ),
         opts=opts,
     )
@@ -165,7 +175,10 @@ def _connected(
     agent: Sequence[pulumi.Resource],
 ) -> AwsCluster:
     opts = pulumi.ResourceOptions(provider=provider, depends_on=list(ready))
-    features, tags, exposure = settings.features, account.tags, settings.exposure
+    features, exposure = settings.features, settings.exposure
+    # Auto Mode makes nothing at all when it is asked for tags that its role may not put on.
+    untagged = Feature.AUTO_MODE in features and Feature.TAGGING not in features
+    tags = {} if untagged else account.tags
     named = settings.cluster.storage_class
     made = (
         None if named else storage_class(features, tags, default=settings.new_cluster is not None, opts=opts)
@@ -175,6 +188,7 @@ def _connected(
         contract=Cluster(
             provider=provider,
             storage_class=made[0] if made else named,
+            job_annotations=UNDISTURBED,
             namespace_labels=namespace_labels(exposure, features),
             internal_load_balancer=nlb(exposure.internal, True, features, tags),
             external_load_balancer=nlb(exposure.external, False, features, tags),
@@ -186,6 +200,7 @@ def _connected(
         vpc_id=facts.vpc_id,
         private_subnet_ids=facts.subnet_ids,
         security_group_id=facts.security_group_id,
+        node_security_group_ids=settings.cluster.node_security_groups,
         issuer=facts.issuer_url.apply(lambda url: url.removeprefix("https://")),
         oidc_provider_arn=_oidc_provider(settings, account, facts),
         pod_identity=agent,

@@ -10,6 +10,8 @@ import pulumi
 import pulumi_aws as aws
 
 from ...settings.aws import ComputeMode, NewAwsCluster
+from ...settings.cloud_rules import CREATE
+from ...settings.errors import Problem, SettingsError
 from ...settings.versions import DEFAULTS, Product
 from .provider import Account
 from .roles import Role, RoleArgs, allow, document, log_groups, service_trust
@@ -168,10 +170,39 @@ class ControlPlane(pulumi.ComponentResource):
         entry = aws.eks.AccessEntry(
             f"{self._name}-admin-{index}",
             cluster_name=self.cluster.name,
-            principal_arn=principal,
+            principal_arn=pulumi.Output.all(self._args.account.caller, self.cluster.id.is_known()).apply(
+                lambda known: _not_the_maker(index, principal, *known)
+            ),
             opts=self._child,
         )
         return [entry, access_policy(f"{self._name}-admin-{index}", entry, ADMIN_POLICY, self._args.account)]
+
+
+def _not_the_maker(index: int, principal: str, caller: str, made: bool) -> str:
+    """``principal``, unless it is about to make the cluster: EKS makes that one an administrator itself, and
+    refuses a second entry (CreateAccessEntry: ResourceInUseException).
+
+    :param made: whether the cluster is there; who comes later is not its maker.
+    :raises SettingsError: before anything is made, as an unmade cluster has no id in a preview alone.
+    """
+    if not made and is_session_of(caller, principal):
+        key = f"{CREATE}.admins[{index}]"
+        text = f"{principal} is who makes the cluster, and its administrator without being named; remove it"
+        raise SettingsError([Problem(key, text)], stack=pulumi.get_stack())
+    return principal
+
+
+def is_session_of(caller: str, principal: str) -> bool:
+    """Whether an IAM principal is the one that AWS calls ``caller``: a user, or the role of that session.
+
+    A session's ARN, ``arn:aws:sts::…:assumed-role/name/session``, holds no path (IAM user guide, "IAM
+    identifiers").
+    """
+    head, _, rest = caller.partition(":assumed-role/")
+    if not rest:
+        return caller == principal
+    account, (kind, *_, name) = principal.split(":")[4], principal.split(":", 5)[5].split("/")
+    return (head.split(":")[4], "role", rest.split("/")[0]) == (account, kind, name)
 
 
 def known(value: pulumi.Output[str | None]) -> pulumi.Output[str]:

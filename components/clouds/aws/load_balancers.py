@@ -74,8 +74,10 @@ def nlb(
         "healthcheck-port": "traffic-port",
         # One replica must serve people whom DNS sends to another zone's address.
         "attributes": "load_balancing.cross_zone.enabled=true",
-        "additional-resource-tags": ",".join(f"{key}={value}" for key, value in sorted(tags.items())),
     }
+    if tags:
+        listed = ",".join(f"{key}={value}" for key, value in sorted(tags.items()))
+        annotations["additional-resource-tags"] = listed
     if entrance.certificate:
         annotations |= {
             "ssl-cert": entrance.certificate,
@@ -170,8 +172,9 @@ def _auto_mode_class(
     spec: dict[str, Any] = {
         "scheme": _scheme(ingress),
         "loadBalancerAttributes": [{"key": "idle_timeout.timeout_seconds", "value": str(IDLE_SECONDS)}],
-        "tags": [{"key": key, "value": value} for key, value in sorted(tags.items())],
     }
+    if tags:
+        spec["tags"] = [{"key": key, "value": value} for key, value in sorted(tags.items())]
     if ingress.certificate:
         spec["certificateARNs"] = [ingress.certificate]
     if ingress.allow:

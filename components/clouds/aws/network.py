@@ -28,11 +28,13 @@ class NetworkArgs:
 
     :param address_range: of the whole VPC, a /16 to a /20.
     :param zones: by name; empty for the first ones of the region.
+    :param protect: guard VPC and subnets: cluster and database cannot follow them into others.
     """
 
     account: Account
     address_range: ipaddress.IPv4Network
     zones: Sequence[str]
+    protect: bool
 
 
 class Network(pulumi.ComponentResource):
@@ -60,7 +62,7 @@ class Network(pulumi.ComponentResource):
             enable_dns_support=True,
             enable_dns_hostnames=True,
             tags={"Name": name},
-            opts=self._child,
+            opts=pulumi.ResourceOptions(parent=self, protect=args.protect),
         )
         self.vpc_id = vpc.id
         # Everything that forgets to name a security group gets one that lets nothing through.
@@ -126,7 +128,7 @@ class Network(pulumi.ComponentResource):
                 cidr_block=str(addresses),
                 map_public_ip_on_launch=False,
                 tags={"Name": f"{self._name}-{kind}-{index}", **tags},
-                opts=pulumi.ResourceOptions(parent=self, ignore_changes=stay),
+                opts=pulumi.ResourceOptions(parent=self, protect=self._args.protect, ignore_changes=stay),
             )
             for index, (addresses, zone) in enumerate(zip(ranges, zones, strict=True))
         ]

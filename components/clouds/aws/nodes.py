@@ -259,8 +259,8 @@ class NodeGroups(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(
                 parent=self,
                 depends_on=[role, *self._args.wait_for],
-                # The autoscaler moves it.
-                ignore_changes=["scaling_config.desired_size"] if most > fewest else [],
+                # The autoscaler moves it. In the engine's words: the SDK translates whole names only.
+                ignore_changes=["scalingConfig.desiredSize"] if most > fewest else [],
             ),
         )
 

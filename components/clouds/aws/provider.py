@@ -24,6 +24,7 @@ class Account:
 
     :param provider: has the region and puts the tags on every resource that can have some.
     :param id: the account's 12 digits.
+    :param caller: ARN of who runs the program; of a role, that of its session.
     :param partition: the second part of every ARN: aws, aws-cn, aws-us-gov.
     :param tags: what the provider puts on; for what is made by others (load balancers, volumes, nodes).
     :param permission_boundary: bounds every role of the stack.
@@ -33,6 +34,7 @@ class Account:
     provider: aws.Provider
     region: str
     id: pulumi.Output[str]
+    caller: pulumi.Output[str]
     partition: pulumi.Output[str]
     tags: Mapping[str, str]
     permission_boundary: str | None
@@ -61,7 +63,6 @@ def connect_account(settings: AwsStack) -> Account:
             aws.ProviderAssumeRoleArgs(
                 role_arn=role["roleArn"],
                 session_name=role.get("sessionName"),
-                external_id=role.get("externalId"),
             )
             for role in config.get("assumeRoles") or []
         ]
@@ -69,10 +70,12 @@ def connect_account(settings: AwsStack) -> Account:
         default_tags=aws.ProviderDefaultTagsArgs(tags=tags),
     )
     lookup = pulumi.InvokeOptions(provider=provider)
+    identity = aws.get_caller_identity_output(opts=lookup)
     return Account(
         provider=provider,
         region=config["region"],
-        id=aws.get_caller_identity_output(opts=lookup).account_id,
+        id=identity.account_id,
+        caller=identity.arn,
         partition=aws.get_partition_output(opts=lookup).partition,
         tags=tags,
         permission_boundary=settings.aws.permission_boundary,
@@ -96,6 +99,15 @@ def _config() -> dict[str, Any]:
     if len(roles) > 1 or any(not isinstance(role, dict) or "roleArn" not in role for role in roles):
         problems.append(
             Problem("aws:assumeRoles", "must be one role, as [{ roleArn: arn:aws:iam::…:role/… }]")
+        )
+    elif roles and "externalId" in roles[0]:
+        # aws/aws-cli, issue 5942.
+        problems.append(
+            Problem(
+                "aws:assumeRoles[0].externalId",
+                "cannot be said by `aws eks get-token`, which signs in to Kubernetes; put role_arn and "
+                "external_id into a profile, and name that in aws:profile instead of aws:assumeRoles",
+            )
         )
     if problems:
         raise SettingsError(problems, stack=pulumi.get_stack())
