@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from ..database_engines import Engine
 from .artifacts import AccessMode, ManagedArtifacts
-from .aws import Aws, AwsCluster, AwsDatabase, Feature, IdentityMode
+from .aws import Aws, AwsArtifacts, AwsCluster, AwsDatabase, Feature, IdentityMode
 from .aws_rules import HAS, lacks, not_the_words
 from .cloud_rules import end_of_life, said
 from .cloud_store_rules import makes_database
@@ -27,6 +27,7 @@ DATABASE_IDENTIFIER = r"(?!.*--)[A-Za-z]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 """RDS API reference, CreateDBInstance: 63 at most, a letter first, no two dashes together, none last."""
 IDENTIFIER = "an identifier of RDS: up to 63 letters, digits and single dashes"
 SECURITY_GROUP = r"sg-[0-9a-f]{8}([0-9a-f]{9})?"
+KEY = r"arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+"
 BUCKET = r"(?!xn--)(?!.*\.\.)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"
 """Amazon S3 user guide, general purpose bucket naming rules."""
 
@@ -110,6 +111,40 @@ def existing_stores(
     if artifacts.existing:
         yield from not_the_words(
             "mlflow:artifacts.existing.name", artifacts.existing.name, BUCKET, "a bucket's name"
+        )
+
+
+@rule
+def key_of_the_existing_bucket(artifacts: AwsArtifacts) -> Iterator[Problem]:
+    if artifacts.existing:
+        yield from not_the_words(
+            "mlflow:artifacts.existing.key",
+            artifacts.existing.key,
+            KEY,
+            "the ARN of a KMS key (no alias), such as arn:aws:kms:eu-west-1:123456789012:key/…",
+        )
+
+
+@rule
+def groups_of_the_nodes(cluster: AwsCluster, database: AwsDatabase, cloud: Cloud) -> Iterator[Problem]:
+    key, groups, existing = (
+        "mlflow:cluster.nodeSecurityGroups",
+        cluster.node_security_groups,
+        database.existing,
+    )
+    if groups and not cluster.existing:
+        yield Problem(key, "is about an existing cluster; the nodes of a new one are in its own. Remove it")
+    if len(set(groups)) != len(groups):
+        yield Problem(key, "names a group twice; name each once")
+    for index, group in enumerate(groups):
+        yield from not_the_words(f"{key}[{index}]", group, SECURITY_GROUP, "an id: sg-0123456789abcdef0")
+    if groups and (
+        place_of(database, cloud) is not Place.MANAGED or (existing and not existing.security_group)
+    ):
+        yield Problem(
+            key,
+            "has no effect: the stack lets them in to a database of its own, or to the group in "
+            "mlflow:database.existing.securityGroup. Remove it",
         )
 
 

@@ -138,6 +138,48 @@ def test_only_a_version_that_the_stack_names_may_be_a_major_upgrade() -> None:
     assert (named["engineVersion"], named["allowMajorVersionUpgrade"]) == ("16", True)
 
 
+def test_a_minor_version_that_the_stack_names_is_not_moved_on_by_rds() -> None:
+    """Else the next `up` would ask for the older one again, which RDS refuses."""
+    assert database(with_database(version="16.4"))["autoMinorVersionUpgrade"] is False
+    for major in ({"version": "16"}, {}, {"engine": "mysql", "version": "8.4"}):
+        assert database(with_database(**major))["autoMinorVersionUpgrade"] is True
+
+
+def test_the_parameters_of_the_version_before_stay_while_an_upgrade_waits_for_its_window(engine: str) -> None:
+    assert with_database(engine=engine).one("ParameterGroup").retain_on_delete
+
+
+def test_nodes_outside_the_clusters_security_group_are_let_in_by_a_rule_each() -> None:
+    groups = ["sg-0123456789abcdef0", "sg-0123456789abcdef1"]
+    cluster = {"existing": "data", "has": ["auto-mode"], "nodeSecurityGroups": groups}
+    for settings in ({}, EXISTING):
+        found = on_aws({**settings, "cluster": cluster})
+        rules = {one.name: inputs(one) for one in found.of_type("SecurityGroupIngressRule")}
+        assert set(rules) == {f"mlflow-database-from-{name}" for name in ("cluster", *groups)}
+        assert {rule["securityGroupId"] for rule in rules.values()} == {
+            rules["mlflow-database-from-cluster"]["securityGroupId"]
+        }
+        for group in groups:
+            rule = rules[f"mlflow-database-from-{group}"]
+            assert (rule["referencedSecurityGroupId"], rule["fromPort"]) == (group, rule["toPort"])
+
+
+@pytest.mark.parametrize("transfer", ["proxied", "direct"])
+def test_the_key_of_an_existing_bucket_is_used_through_s3_only(transfer: str) -> None:
+    key = "arn:aws:kms:eu-west-1:123456789012:key/0a1b2c3d"
+    found = on_aws({"artifacts": {"existing": {"name": "team-data", "key": key}, "transfer": transfer}})
+    for name in ("mlflow-server-role", *(["mlflow-jobs-role"] if transfer == "direct" else [])):
+        (rights,) = [one for one in statements(found, name) if one["Resource"] == [key]]
+        assert rights == {
+            "Effect": "Allow",
+            "Action": ["kms:GenerateDataKey", "kms:Decrypt"],
+            "Resource": [key],
+            "Condition": {"StringLike": {"kms:ViaService": "s3.*.amazonaws.com*"}},
+        }
+    without = on_aws({"artifacts": {"existing": {"name": "team-data"}, "transfer": transfer}})
+    assert "kms:GenerateDataKey" not in json.dumps(statements(without, "mlflow-server-role"))
+
+
 def test_each_setting_of_the_service_reaches_it() -> None:
     found = with_database(
         version="16.4",

@@ -20,6 +20,9 @@ from tools.offline.wire import plain
 pytestmark = pytest.mark.program
 
 
+KEY = "arn:aws:kms:eu-west-1:123456789012:key/0a1b2c3d"
+
+
 def given(plan: Plan, kind: str, name: str = "") -> dict[str, Any]:
     """The inputs of the only resource of a kind."""
     return plain(plan.one(kind, name).inputs)
@@ -92,6 +95,20 @@ ROWS = [
         "cluster.has",
         {"cluster": {"existing": "data", "has": ["pod-identity-agent", "ebs-csi"]}},
         lambda p: given(p, "StorageClass")["provisioner"] == "ebs.csi.aws.com",
+    ),
+    Row(
+        "cluster.nodeSecurityGroups",
+        {
+            "cluster": {
+                "existing": "data",
+                "has": ["auto-mode"],
+                "nodeSecurityGroups": ["sg-0123456789abcdef0"],
+            }
+        },
+        lambda p: (
+            given(p, "SecurityGroupIngressRule", "from-sg-")["referencedSecurityGroupId"]
+            == "sg-0123456789abcdef0"
+        ),
     ),
     Row("cluster.create.version", create(version="1.35"), lambda p: given(p, "Cluster")["version"] == "1.35"),
     Row("cluster.create.compute", create(compute="node-groups"), lambda p: p.of_type("NodeGroup")),
@@ -208,6 +225,11 @@ ROWS = [
             "-getBucket-" in server_environment(p)["MLFLOW_ARTIFACTS_DESTINATION"]
             and plain(p.outputs)["dataPlaces"]["mlflow:artifacts.existing"] == "team-data/"
         ),
+    ),
+    Row(
+        "artifacts.existing.key",
+        {"artifacts": {"existing": {"name": "team-data", "key": KEY}}},
+        lambda p: KEY in given(p, "RolePolicy", "server-role-key")["policy"],
     ),
     Row(
         "artifacts.existing.prefix",

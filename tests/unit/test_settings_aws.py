@@ -14,6 +14,7 @@ REGION = "eu-west-1"
 CERTIFICATE = "arn:aws:acm:eu-west-1:123456789012:certificate/0a1b2c3d"
 ROLE = "arn:aws:iam::123456789012:role/admin"
 HOST = "mlflow.example.com"
+GROUP = "sg-0123456789abcdef0"
 OFFICE = ["203.0.113.0/24"]
 ADMIN = {"rds-admin": {"admin": {"ADMIN_USERNAME": "root1", "ADMIN_PASSWORD": "planted"}}}
 KEYS = {"store": {"keys": {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "y"}}}
@@ -65,6 +66,12 @@ def there(**more: Any) -> dict[str, Any]:
     return {"database": {"existing": {"instance": "shared", "admin": "rds-admin", **more}}, "secrets": ADMIN}
 
 
+def nodes_in(*groups: str, has: list[str] | None = None, **more: Any) -> dict[str, Any]:
+    """An existing cluster whose nodes are in security groups of their own."""
+    found = existing(*(has or []), **more)
+    return {**found, "cluster": {**found["cluster"], "nodeSecurityGroups": list(groups)}}
+
+
 # What is wrong, what the stack file says beside `cloud: aws`, the key refused, a word of the advice.
 CLUSTER: list[tuple[str, dict[str, Any], str, str]] = [
     (
@@ -78,6 +85,43 @@ CLUSTER: list[tuple[str, dict[str, Any], str, str]] = [
         {"cluster": {"has": ["ebs-csi"], "create": {}}},
         "mlflow:cluster.has",
         "existing",
+    ),
+    ("tags beside Auto Mode", existing("ebs-csi", "tagging"), "mlflow:cluster.has", "auto-mode"),
+    (
+        "security groups of a new cluster's nodes",
+        {"cluster": {"nodeSecurityGroups": [GROUP]}},
+        "mlflow:cluster.nodeSecurityGroups",
+        "existing",
+    ),
+    (
+        "a security group of the nodes twice",
+        nodes_in(GROUP, GROUP),
+        "mlflow:cluster.nodeSecurityGroups",
+        "twice",
+    ),
+    (
+        "a security group by its name",
+        nodes_in("nodes"),
+        "mlflow:cluster.nodeSecurityGroups[0]",
+        "sg-",
+    ),
+    (
+        "security groups of nodes for a database in the cluster",
+        nodes_in(GROUP, has=["ebs-csi"], database={"place": "in-cluster"}),
+        "mlflow:cluster.nodeSecurityGroups",
+        "no effect",
+    ),
+    (
+        "security groups of nodes for a service that the stack lets nobody in to",
+        {**there(), **nodes_in(GROUP), "database": there()["database"]},
+        "mlflow:cluster.nodeSecurityGroups",
+        "securityGroup",
+    ),
+    (
+        "a bucket's key by its alias",
+        {"artifacts": {"existing": {"name": "b-a", "key": "arn:aws:kms:eu-west-1:123456789012:alias/a"}}},
+        "mlflow:artifacts.existing.key",
+        "no alias",
     ),
     ("a feature twice", existing("ebs-csi", "ebs-csi"), "mlflow:cluster.has", "twice"),
     ("an unknown feature", existing("karpenter"), "mlflow:cluster.has[0]", "auto-mode"),
@@ -560,6 +604,9 @@ GOOD: dict[str, dict[str, Any]] = {
         "database": {"place": "in-cluster"},
     },
     "an existing cluster with nothing but irsa": existing(),
+    "an existing cluster in Auto Mode that may tag": existing("auto-mode", "tagging"),
+    "nodes in groups of their own": nodes_in(GROUP),
+    "nodes in groups of their own and an existing service": {**there(securityGroup=GROUP), **nodes_in(GROUP)},
     "a class in place of a driver": {
         "cluster": {"existing": "data", "storageClass": "portworx"},
         "aws": {"identity": "irsa"},
@@ -604,6 +651,11 @@ GOOD: dict[str, dict[str, Any]] = {
     ),
     "artifacts by signed addresses": {"artifacts": {"transfer": "presigned", "keepVersionsDays": 7}},
     "artifacts by direct transfer": {"artifacts": {"transfer": "direct"}},
+    "an existing bucket with a key of one's own": {
+        "artifacts": {
+            "existing": {"name": "team-data", "key": "arn:aws:kms:eu-west-1:123456789012:key/0a1b2c3d"}
+        }
+    },
     "an existing bucket": {"artifacts": {"existing": {"name": "team-data", "prefix": "mlflow/a"}}},
     "artifacts on a volume": {"artifacts": {"place": "in-cluster", "volume": {"size": "50Gi"}}},
     "artifacts on a shared volume": {

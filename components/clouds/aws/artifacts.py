@@ -9,7 +9,8 @@ import pulumi
 import pulumi_aws as aws
 
 from ...contracts import THROUGH_THE_SERVER, ArtifactStore
-from ...settings.artifacts import ManagedArtifacts, Transfer
+from ...settings.artifacts import Transfer
+from ...settings.aws import AwsArtifacts
 from .provider import Account
 from .roles import VERSION, allow, document
 
@@ -31,7 +32,7 @@ class ArtifactBucketArgs:
     :param protect: guard the bucket against deletion; without, it goes with everything in it.
     """
 
-    settings: ManagedArtifacts
+    settings: AwsArtifacts
     account: Account
     protect: bool
 
@@ -67,6 +68,8 @@ class ArtifactBucket(pulumi.ComponentResource):
             made = self._bucket()
             self.bucket, arn, region = made.bucket, made.arn, pulumi.Output.from_input(args.account.region)
         self.policies = {"artifacts": _rights(arn, prefix)}
+        if existing and existing.key:
+            self.policies["key"] = _rights_on_key(existing.key)
         self.jobs_policies = self.policies if transfer is Transfer.DIRECT else {}
         self.store = self._store(transfer, prefix, region)
         self.register_outputs({"bucket": self.bucket})
@@ -171,6 +174,13 @@ def _rights(arn: pulumi.Output[str], prefix: str | None) -> pulumi.Output[str]:
         allow(["s3:ListBucket"], [arn], condition),
         allow(OBJECT_ACTIONS, [pulumi.Output.concat(arn, below)]),
     )
+
+
+def _rights_on_key(arn: str) -> pulumi.Output[str]:
+    """What reading and writing objects takes of the key they are encrypted with, through S3 alone (S3 user
+    guide, "Using server-side encryption with AWS KMS keys": permissions)."""
+    through_s3 = {"StringLike": {"kms:ViaService": "s3.*.amazonaws.com*"}}
+    return document(allow(["kms:GenerateDataKey", "kms:Decrypt"], [arn], through_s3))
 
 
 def _tls_only(arn: pulumi.Output[str]) -> pulumi.Output[str]:

@@ -126,7 +126,7 @@ class RdsDatabase(pulumi.ComponentResource):
                 settings=self._settings,
                 vpc_id=self._args.cluster.vpc_id,
                 subnet_ids=self._args.cluster.private_subnet_ids,
-                admitted_security_group_id=self._args.cluster.security_group_id,
+                admitted=self._admitted(),
                 protect=self._args.protect,
             ),
             opts=self._child,
@@ -181,10 +181,17 @@ class RdsDatabase(pulumi.ComponentResource):
             port, resource_id = instance.port, instance.resource_id
         rules = []
         if existing.security_group:
-            source = self._args.cluster.security_group_id
-            rules = [admit(f"{self._name}-from-cluster", existing.security_group, source, port, self._child)]
+            rules = [
+                admit(f"{self._name}-from-{name}", existing.security_group, source, port, self._child)
+                for name, source in self._admitted().items()
+            ]
         admin = _administrator(existing, self._args.groups)
         return Service(host=host, port=port, resource_id=resource_id, admin=admin, ready=rules)
+
+    def _admitted(self) -> dict[str, pulumi.Input[str]]:
+        """Name of a rule → security group from which pods connect."""
+        cluster = self._args.cluster
+        return {"cluster": cluster.security_group_id, **{one: one for one in cluster.node_security_group_ids}}
 
     def _uri_of(self, service: Service) -> pulumi.Output[str]:
         settings = self._settings

@@ -80,14 +80,14 @@ class DatabaseInstanceArgs:
     """Inputs of :class:`DatabaseInstance`.
 
     :param subnet_ids: private ones, in two zones at least.
-    :param admitted_security_group_id: whoever is in it may connect, and nobody else.
+    :param admitted: security groups by name of their rule; whoever is in one may connect, and nobody else.
     :param protect: guard it against deletion, in AWS and in Pulumi.
     """
 
     settings: ManagedDatabase
     vpc_id: pulumi.Input[str]
     subnet_ids: pulumi.Input[Sequence[str]]
-    admitted_security_group_id: pulumi.Input[str]
+    admitted: Mapping[str, pulumi.Input[str]]
     protect: bool
 
 
@@ -128,7 +128,8 @@ class DatabaseInstance(pulumi.ComponentResource):
             engine_version=self._wanted,
             # Only who names a version wants a major upgrade; a new default of this program must not be one.
             allow_major_version_upgrade=settings.version is not None,
-            auto_minor_version_upgrade=True,
+            # What names a minor version keeps it; else RDS would move on, and the next `up` ask it back.
+            auto_minor_version_upgrade=len(self._wanted.split(".")) <= engine.depth,
             engine_lifecycle_support="open-source-rds-extended-support-disabled",
             instance_class=size,
             multi_az=settings.high_availability,
@@ -184,7 +185,9 @@ class DatabaseInstance(pulumi.ComponentResource):
                 aws.rds.ParameterGroupParameterArgs(name=key, value=value, apply_method="pending-reboot")
                 for key, value in self._engine.parameters.items()
             ],
-            opts=self._child,
+            # A major upgrade waits for the maintenance window, and RDS uses the old group until then and a
+            # while after: deleting it would fail each `up` in between. Left behind, it costs nothing.
+            opts=pulumi.ResourceOptions(parent=self, retain_on_delete=True),
         )
 
     def _subnets(self) -> aws.rds.SubnetGroup:
@@ -202,13 +205,9 @@ class DatabaseInstance(pulumi.ComponentResource):
             vpc_id=self._args.vpc_id,
             opts=self._child,
         )
-        admit(
-            f"{self._name}-from-cluster",
-            group.id,
-            self._args.admitted_security_group_id,
-            PORTS[self._args.settings.engine],
-            self._child,
-        )
+        port = PORTS[self._args.settings.engine]
+        for name, source in self._args.admitted.items():
+            admit(f"{self._name}-from-{name}", group.id, source, port, self._child)
         return group
 
     def _logs(self, identifier: pulumi.Output[str]) -> list[aws.cloudwatch.LogGroup]:
