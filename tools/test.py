@@ -14,7 +14,7 @@ from tools.common import ROOT, cli, console
 TIERS = ("unit", "program", "emulators", "engine", "cluster")
 FAST = ("unit", "program")
 WORKERS = {"program": ["-n", "2", "--dist", "loadfile"]}
-"""Plans are all CPU: two processes halve the wait, and a file's tests share the plans that one of them made."""
+"""Plans are all CPU: two processes halve the wait, and the tests of a file share its plans."""
 
 
 def main(argv: list[str]) -> int:
