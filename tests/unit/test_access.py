@@ -96,6 +96,13 @@ def test_an_existing_eks_cluster_is_asked_for_its_address_and_signs_in_by_the_cl
     assert plugin["args"][:6] == words
 
 
+def test_a_profile_is_used_to_look_and_to_sign_in(root: Path) -> None:
+    executable(root, "aws", json.dumps(DESCRIBED))
+    config = json.loads(aws.kubeconfig("data-platform", "eu-west-1", "team"))
+    arguments = config["users"][0]["user"]["exec"]["args"]
+    assert arguments[arguments.index("--profile") + 1] == "team"
+
+
 def test_without_the_aws_cli_the_way_to_get_it_is_named(root: Path) -> None:
     with pytest.raises(Failure, match="aws is not installed") as refused:
         aws.kubeconfig("data-platform", "eu-west-1")

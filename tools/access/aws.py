@@ -12,13 +12,14 @@ LIMIT = 30
 """Seconds for one answer of AWS."""
 
 
-def kubeconfig(cluster: str, region: str) -> str:
+def kubeconfig(cluster: str, region: str, profile: str | None = None) -> str:
     """A kubeconfig for the cluster, which signs in as whoever uses it.
 
     :raises Failure: when the AWS CLI is missing or may not describe the cluster.
     """
+    common = ["--region", region, "--output", "json", *(["--profile", profile] if profile else [])]
     answer = run(
-        ["aws", "eks", "describe-cluster", "--name", cluster, "--region", region, "--output", "json"],
+        ["aws", "eks", "describe-cluster", "--name", cluster, *common],
         timeout=LIMIT,
         hint=f"{INSTALL_HINT}; its user needs eks:DescribeCluster",
     )
@@ -28,6 +29,6 @@ def kubeconfig(cluster: str, region: str) -> str:
         server=found["endpoint"],
         certificate_authority=found["certificateAuthority"]["data"],
         command="aws",
-        arguments=["eks", "get-token", "--cluster-name", cluster, "--region", region, "--output", "json"],
+        arguments=["eks", "get-token", "--cluster-name", cluster, *common],
         install_hint=INSTALL_HINT,
     )

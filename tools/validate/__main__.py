@@ -91,10 +91,11 @@ def _existing(stack: str, settings: Stack) -> str | None:
     """A kubeconfig of the cluster that the settings name; None where the stack makes one."""
     if not isinstance(settings, AwsStack) or settings.cluster.existing is None:
         return None
-    region = (load(place_of(stack).tracked).get("config") or {}).get("aws:region")
+    config = load(place_of(stack).tracked).get("config") or {}
+    region = config.get("aws:region")
     if not region:
         raise Failure("the stack names no region: set aws:region")
-    return aws.kubeconfig(settings.cluster.existing, region)
+    return aws.kubeconfig(settings.cluster.existing, region, config.get("aws:profile"))
 
 
 def _built_image(root: Path) -> str | None:
