@@ -258,6 +258,14 @@ def test_an_instance_is_made_of_everything_that_rds_asks_about(action: str) -> N
         assert permitted(action, f"arn:aws:rds:eu-west-1:123456789012:{resource}"), resource
 
 
+def test_a_node_group_is_made_of_a_service_role_that_may_be_looked_at_and_not_changed() -> None:
+    # eksctl, "Minimum IAM policies": CreateNodegroup looks for the role before it makes it.
+    role = "arn:aws:iam::123456789012:role/aws-service-role/eks-nodegroup.amazonaws.com/AWSServiceRole"
+    assert permitted("iam:GetRole", role)
+    for action in ("iam:DeleteRole", "iam:AttachRolePolicy", "iam:PassRole", "iam:UpdateAssumeRolePolicy"):
+        assert not permitted(action, role), action
+
+
 NETWORK = {
     "vpc": "ec2:CreateVpc ec2:ModifyVpcAttribute ec2:DeleteVpc ec2:CreateSubnet ec2:AttachInternetGateway",
     "subnet": "ec2:CreateSubnet ec2:ModifySubnetAttribute ec2:DeleteSubnet ec2:AssociateRouteTable",
