@@ -36,7 +36,8 @@ type only as ``<type>=<seconds>``."""
 FAIL = "ANYPROVIDER_FAIL"
 """Environment variable: a type whose creation fails, as when a quota is used up."""
 DRIFT = "ANYPROVIDER_DRIFT"
-"""Environment variable: ``{type: {property: value}}``, JSON: what somebody else changed, or what a look-up finds."""
+"""Environment variable: ``{type: {property: value}}``, JSON: what somebody else changed, or what a
+look-up finds."""
 AUTONAMED = "__autonamed"
 """Input that says that the name was made up; keys with these dashes are left out of every comparison."""
 
