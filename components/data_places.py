@@ -49,6 +49,8 @@ def _of_clouds(settings: Stack) -> dict[str, str]:
     if isinstance(settings, AwsStack) and settings.new_cluster:
         # Cluster and database stay in their network: neither RDS nor EKS moves to another VPC.
         places["mlflow:cluster.create.network"] = settings.new_cluster.network
+        # Claims name the provisioner of one way, and a Service's load balancer class never changes.
+        places["mlflow:cluster.create.compute"] = str(settings.new_cluster.compute)
     if isinstance(database, ManagedDatabase) and stores[0] is Place.MANAGED:
         existing = database.existing
         places["mlflow:database.existing"] = (existing and (existing.instance or existing.cluster)) or MADE

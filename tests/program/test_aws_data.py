@@ -891,6 +891,7 @@ def test_the_stack_says_what_a_person_needs_to_find_in_the_account() -> None:
     [
         ({"aws:region": "eu-central-1"}, "aws:region"),
         ({"database": {"name": "other"}}, "mlflow:database.name"),
+        ({"cluster": {"create": {"compute": "node-groups"}}}, "mlflow:cluster.create.compute"),
         (
             EXISTING,
             "mlflow:database.existing",
