@@ -398,3 +398,22 @@ def test_load_balancers_are_private_or_ranged_and_keep_their_address() -> None:
         "INTERNAL",
         "EXTERNAL",
     }
+
+
+def test_a_job_is_not_moved_to_save_a_node() -> None:
+    job = {
+        "train": {"git": {"repo": "https://github.com/acme/churn", "ref": "main"}, "schedule": "0 6 * * 1"}
+    }
+    planned = plan(PLAIN | {"jobs": job}, stack="gcp")
+    template = plain(planned.one("CronJob").inputs)["spec"]["jobTemplate"]["spec"]["template"]
+    notes = template["metadata"]["annotations"]
+    assert notes["cluster-autoscaler.kubernetes.io/safe-to-evict"] == "false"
+
+
+def test_a_pod_serves_until_the_ingress_no_longer_sends_to_it() -> None:
+    def drain(case: str) -> int:
+        container = pod_spec(plan_of(case).one("Deployment", "mlflow-server"))["containers"][0]
+        return container["lifecycle"]["preStop"]["sleep"]["seconds"]
+
+    draining = given(plan_of("gcp in production"), "BackendConfig")["spec"]["connectionDraining"]
+    assert drain("gcp in production") == draining["drainingTimeoutSec"] > drain("gcp by default")

@@ -25,6 +25,10 @@ from .storage import storage_class
 NAME = "mlflow"
 """What the names of the resources start with; Pulumi adds what makes them unique in the project."""
 
+STAY = {"cluster-autoscaler.kubernetes.io/safe-to-evict": "false"}
+"""On pods that must not be moved to save a node; on Autopilot it also keeps upgrades away for up to 7 days
+(GKE, "About cluster autoscaling"; "Extend the run time of Autopilot Pods")."""
+
 INSTALL_HINT = "install it: https://cloud.google.com/kubernetes-engine/docs/how-to/cluster-access-for-kubectl"
 
 
@@ -96,6 +100,7 @@ def connect(settings: GcpStack, project: Project) -> GcpCluster:
         contract=Cluster(
             provider=provider,
             storage_class=made[0] if made else named,
+            job_annotations=STAY,
             internal_load_balancer=entrances.internal,
             external_load_balancer=entrances.external,
             ingress=entrances.ingress,

@@ -31,6 +31,9 @@ SERVER_PORT = 5000
 IDLE_SECONDS = 600
 """After so long a request is given up: time for a large artifact. Google's default is 30."""
 DRAIN_SECONDS = 60
+"""The Ingress sends straight to pods, and learns only after a while that one is going: until then it still
+serves (GKE, "Container-native load balancing": traffic during rolling updates). New pods wait for it by GKE's
+own readiness gate."""
 RANGES_PER_RULE = 10
 """Of Cloud Armor ("Quotas and limits": address ranges in a match condition)."""
 LAST = 2147483647
@@ -127,6 +130,7 @@ class Entrances(pulumi.ComponentResource):
             },
             objects=objects,
             tls=not ingress.internal or certificate is not None,
+            drain_seconds=DRAIN_SECONDS,
         )
 
     def _global_address(self) -> Text | None:
