@@ -266,6 +266,7 @@ ROWS = [
 NOT_IN_A_PLAN = {
     "cluster.create.access.world": "a confirmation: without it settings are refused",
     "localState": "the same",
+    "database.restored": "compared with what is found, in tests/program/test_aws_data.py",
 }
 
 
