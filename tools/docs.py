@@ -15,6 +15,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/stack.schema.json": lambda: json.dumps(stack_schema(), indent=2) + "\n",
     "docs/aws-resources.md": lambda: resources_page("aws"),
     "docs/gcp-resources.md": lambda: resources_page("gcp"),
+    "docs/azure-resources.md": lambda: resources_page("azure"),
 }
 
 

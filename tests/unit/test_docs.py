@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from components.settings import parse
+from components.settings.load import REGION_KEYS
 from tools.common import ROOT
 from tools.docs import PAGES
 from tools.image_build.host import pip_settings
@@ -119,7 +120,9 @@ def test_every_example_of_settings_is_accepted(page: Path) -> None:
             values[name] = opened(config[f"mlflow:{name}"])
             if values[name] != config[f"mlflow:{name}"]:
                 secret_keys.add(name)
-        region = config.get(f"{values.get('cloud')}:region", "")
+        cloud = str(values.get("cloud"))
+        section, key = REGION_KEYS.get(cloud, (cloud, "region"))
+        region = config.get(f"{section}:{key}", "")
         parse(values, secret_keys=secret_keys, region=region)
 
 
