@@ -85,7 +85,7 @@ def prepare(place: Place) -> None:
     project = {**place.project(), "runtime": "python"}
     project.pop("main", None)
     (place.work / "Pulumi.yaml").write_text(yaml.safe_dump(project, sort_keys=False))
-    # Image contexts are named relative to the project file, so that they are the same for a plain `pulumi up`.
+    # Named relative to the project file, image contexts are the same for a plain `pulumi up`.
     if not (place.work / "images").is_symlink():
         (place.work / "images").symlink_to(os.path.relpath(place.root / "images", place.work))
     merged = merge(load(place.tracked), load(place.overlay))
