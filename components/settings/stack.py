@@ -61,8 +61,8 @@ class CloudCommon(Common):
     artifacts: ManagedArtifacts = ManagedArtifacts()
     """The artifact store: by default the cloud's object store."""
     local_state: bool = False
-    """Say true to keep this stack's state in a folder of this machine. Otherwise a shared backend is needed:
-    `make backend STACK=…` makes one."""
+    """Say true to keep this stack's state in a folder of this machine. Otherwise a shared backend is needed;
+    on AWS `make backend STACK=…` makes one."""
 
 
 def place_of(section: Database | Artifacts, cloud: Cloud) -> Place:
