@@ -112,8 +112,14 @@ def test_everything_is_reached_through_the_stacks_own_provider(case: str) -> Non
             assert one.provider.startswith(f"{provider.urn}::"), one.name
 
 
-ALONE = {"mlflow-gp3", "mlflow-alb", "mlflow-oidc", "mlflow-balanced"}
-"""Single objects of a cloud's cluster: its volumes' class, its load balancers' class, its issuer in IAM."""
+ALONE = {
+    *("mlflow-gp3", "mlflow-balanced", "mlflow-ssd"),  # the class of a cluster's volumes
+    "mlflow-alb",  # the class of its load balancers
+    "mlflow-oidc",  # its issuer, known to IAM
+    "mlflow-pool",  # the nodes of MLflow and jobs
+    "mlflow",  # the resource group
+}
+"""Single objects of a cloud that no component groups."""
 
 
 def test_every_resource_belongs_to_a_component_and_is_named_after_it(case: str) -> None:
