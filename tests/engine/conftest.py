@@ -16,6 +16,7 @@ from typing import Any
 import pulumi
 import pulumi_kubernetes as k8s
 import pytest
+import yaml
 from pulumi import automation as auto
 
 from tools.common import LOCAL, ROOT
@@ -82,7 +83,9 @@ class Project:
 
     def configure(self, settings: Mapping[str, Any]) -> None:
         """Write the stack's settings file; the stack is opened anew by the next operation."""
-        (self.root / f"Pulumi.{self.name}.yaml").write_text(json.dumps({"config": settings}))
+        # In block style, as people write it: verbs append keys of the engine's own.
+        file = self.root / f"Pulumi.{self.name}.yaml"
+        file.write_text(yaml.safe_dump({"config": dict(settings)}, sort_keys=False))
         self._stack: OpenedStack | None = None
 
     @property
