@@ -42,9 +42,11 @@ def test_the_iris_example_tunes_picks_registers_promotes_and_retrieves(
 def test_a_job_signs_in_by_itself_and_its_runs_belong_to_the_jobs_user(
     signed: SignedIn, stage: Stage
 ) -> None:
-    stack = stage.show(signed.stack, {**SIGNED_IN, "jobs": IRIS})
+    # Of its own name, and so its own experiment: others' the user of jobs may read only.
+    jobs = {"tune-signed-in": {**IRIS["iris"], "entryPoint": "tune"}}
+    stack = stage.show(signed.stack, {**SIGNED_IN, "jobs": jobs})
     assert stack.ask("/api/2.0/mlflow/experiments/get?experiment_id=0").status == 401
-    done = stack.clone.verb("run", stack.name, "--job", "iris", "--param", "trials=1")
+    done = stack.clone.verb("run", stack.name, "--job", "tune-signed-in", "--param", "trials=1")
     run = done.out.strip().splitlines()[-1].rpartition("/")[2]
     found = stack.ask(f"/api/2.0/mlflow/runs/get?run_id={run}", user=signed.jobs)
     assert found.json()["run"]["info"]["status"] == "FINISHED"
