@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -347,10 +348,15 @@ def test_a_run_that_nobody_follows_any_more_goes_on(jobs: Jobs) -> None:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
+        # A script in the background ignores Ctrl-C, and its children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
-        run = jobs.waits("evicted", before)
-        process.send_signal(2)
-        _, told = process.communicate(timeout=20)
+        try:
+            run = jobs.waits("evicted", before)
+            process.send_signal(signal.SIGINT)
+            _, told = process.communicate(timeout=20)
+        finally:
+            process.kill()  # or leaving the block would wait for it
     assert process.returncode == 130
     assert "goes on" in told
     assert jobs.status(run) == "RUNNING"
