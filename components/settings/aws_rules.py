@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from .aws import Aws, AwsCluster, ComputeMode, Feature, IdentityMode
-from .cloud_rules import CREATE, PRIVATE_NETWORKS, end_of_life
+from .cloud_rules import CREATE, PRIVATE_NETWORKS, end_of_life, only_ipv4
 from .errors import Problem
 from .exposure import Exposure, LoadBalancer
 from .rules import rule
@@ -137,7 +137,7 @@ def control_plane_ranges(cluster: AwsCluster) -> Iterator[Problem]:
     ranges = cluster.create.access.public if cluster.create else []
     if len(ranges) > PUBLIC_RANGES:
         yield Problem(key, f"has {len(ranges)} ranges; EKS takes {PUBLIC_RANGES} at most, merge some")
-    yield from _only_ipv4(key, ranges)
+    yield from only_ipv4(key, ranges)
     for index, cidr in enumerate(ranges):
         network = ipaddress.ip_network(cidr)
         # EKS user guide, "Configure network access to cluster API server endpoint": no reserved addresses.
@@ -151,14 +151,7 @@ def control_plane_ranges(cluster: AwsCluster) -> Iterator[Problem]:
 @rule
 def entrance_ranges(exposure: Exposure, cluster: AwsCluster) -> Iterator[Problem]:  # noqa: ARG001
     for kind, entrance in _entrances(exposure):
-        yield from _only_ipv4(f"mlflow:exposure.{kind}.allow", entrance.allow)
-
-
-def _only_ipv4(key: str, ranges: Sequence[str]) -> Iterator[Problem]:
-    """Load balancers and EKS endpoints are made with IPv4 addresses only; such a range would admit nobody."""
-    for index, cidr in enumerate(ranges):
-        if ipaddress.ip_network(cidr).version == 6:
-            yield Problem(f"{key}[{index}]", f"{cidr} is IPv6, and this address is IPv4 only; remove it")
+        yield from only_ipv4(f"mlflow:exposure.{kind}.allow", entrance.allow)
 
 
 def _entrances(exposure: Exposure) -> Iterator[tuple[str, LoadBalancer]]:

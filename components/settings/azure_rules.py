@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from .artifacts import AccessMode
 from .azure import Azure, AzureArtifacts, AzureCluster
-from .cloud_rules import CREATE, end_of_life, said
+from .cloud_rules import CREATE, end_of_life, only_ipv4, said
 from .cluster import Nodes
 from .errors import Problem
 from .exposure import Exposure
@@ -159,7 +159,7 @@ def ranges_of_the_azure_control_plane(cluster: AzureCluster) -> Iterator[Problem
     ranges = cluster.create.access.public if cluster.create else []
     if len(ranges) >= AUTHORIZED_RANGES:
         yield Problem(key, f"has {len(ranges)} ranges; AKS takes {AUTHORIZED_RANGES - 1} at most, merge some")
-    yield from _only_ipv4(key, ranges)
+    yield from only_ipv4(key, ranges)
 
 
 @rule
@@ -167,13 +167,7 @@ def ranges_of_azure_entrances(exposure: Exposure, azure: Azure) -> Iterator[Prob
     for kind in ("internal", "external"):
         entrance = getattr(exposure, kind)
         if entrance:
-            yield from _only_ipv4(f"mlflow:exposure.{kind}.allow", entrance.allow)
-
-
-def _only_ipv4(key: str, ranges: list[str]) -> Iterator[Problem]:
-    for index, cidr in enumerate(ranges):
-        if ipaddress.ip_network(cidr).version == 6:
-            yield Problem(f"{key}[{index}]", f"{cidr} is IPv6, and this address is IPv4 only; remove it")
+            yield from only_ipv4(f"mlflow:exposure.{kind}.allow", entrance.allow)
 
 
 @rule

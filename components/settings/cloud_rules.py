@@ -6,7 +6,7 @@ How a rule works: ``rules.py``. Stores: ``cloud_store_rules.py``. One cloud's ow
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from .base import Model
@@ -142,3 +142,10 @@ def certificates(exposure: Exposure, cluster: ManagedCluster) -> Iterator[Proble
                 f"mlflow:exposure.{kind}.host",
                 "is missing; name the host that the certificate is for, and point its DNS here",
             )
+
+
+def only_ipv4(key: str, ranges: Sequence[str]) -> Iterator[Problem]:
+    """Entrances and control planes are made with IPv4 addresses only; an IPv6 range would admit nobody."""
+    for index, cidr in enumerate(ranges):
+        if ipaddress.ip_network(cidr).version == 6:
+            yield Problem(f"{key}[{index}]", f"{cidr} is IPv6, and this address is IPv4 only; remove it")

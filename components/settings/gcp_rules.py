@@ -5,12 +5,11 @@ How a rule works: ``rules.py``. Its stores: ``gcp_store_rules.py``. Every cloud:
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Iterator
 
 from .artifacts import AccessMode
-from .cloud_rules import CREATE, end_of_life, said
+from .cloud_rules import CREATE, end_of_life, only_ipv4, said
 from .database import ManagedDatabase, Place, SignIn
 from .errors import Problem
 from .exposure import Exposure
@@ -141,7 +140,7 @@ def ranges_of_the_google_control_plane(cluster: GcpCluster) -> Iterator[Problem]
     if len(ranges) > AUTHORIZED_NETWORKS:
         most = AUTHORIZED_NETWORKS
         yield Problem(key, f"has {len(ranges)} ranges; GKE takes {most} at most, merge some")
-    yield from _only_ipv4(key, ranges)
+    yield from only_ipv4(key, ranges)
 
 
 @rule
@@ -149,13 +148,7 @@ def ranges_of_google_entrances(exposure: Exposure, gcp: Gcp) -> Iterator[Problem
     for kind in ("internal", "external"):
         entrance = getattr(exposure, kind)
         if entrance:
-            yield from _only_ipv4(f"mlflow:exposure.{kind}.allow", entrance.allow)
-
-
-def _only_ipv4(key: str, ranges: list[str]) -> Iterator[Problem]:
-    for index, cidr in enumerate(ranges):
-        if ipaddress.ip_network(cidr).version == 6:
-            yield Problem(f"{key}[{index}]", f"{cidr} is IPv6, and this address is IPv4 only; remove it")
+            yield from only_ipv4(f"mlflow:exposure.{kind}.allow", entrance.allow)
 
 
 @rule
