@@ -20,7 +20,7 @@ import pytest
 from tests.engine.anyprovider.plugin import DELAY, DRIFT, FAIL
 from tests.engine.aws_order import AUTO_MODE, NETWORK, NODE_GROUPS, PODS_AND_DATA, unordered
 from tests.engine.conftest import Outcome, Project, place_plugins
-from tests.engine.test_interrupted import kill_when
+from tests.engine.test_interrupted import being_made, kill_when
 from tools.common import ROOT, Failure
 from tools.engine import verbs
 from tools.engine.progress import kind_of, name_of
@@ -322,17 +322,8 @@ def test_an_up_that_was_killed_while_rds_worked_is_settled_by_its_owner_and_goes
 ):
     project = AwsProject(tmp_path, "aws")
     project.change(**EXISTING)
-    checkpoint = tmp_path / ".local/state/.pulumi/stacks/mlflow/aws.json"
-
-    def is_only_making_the_database() -> bool:
-        if not checkpoint.exists():
-            return False
-        latest = json.loads(checkpoint.read_text())["checkpoint"].get("latest") or {}
-        pending = [op for op in latest.get("pending_operations") or [] if op["type"] == "creating"]
-        return [op["resource"]["type"] for op in pending] == [INSTANCE]
-
     monkeypatch.setenv(DELAY, f"{INSTANCE}=60")
-    kill_when(tmp_path, is_only_making_the_database, stack="aws")
+    kill_when(tmp_path, lambda: being_made(tmp_path, "aws") == [INSTANCE], stack="aws")
     monkeypatch.delenv(DELAY)
     ids = project.ids()
     with pytest.raises(Failure, match="Instance mlflow-database, which may exist or not"):

@@ -102,7 +102,8 @@ def settle_pending(stack: auto.Stack, deployment: dict[str, Any]) -> bool:
 def _settle_creation(state: dict[str, Any], resource: dict[str, Any]) -> None:
     title = f"{resource['type'].rsplit(':', 1)[-1]} {resource['urn'].rsplit('::', 1)[1]}"
     package = resource["type"].split(":")[0]
-    if package == "random":  # exists nowhere but in the state
+    # Components, the stack itself, providers and random values exist nowhere but in the state.
+    if not resource.get("custom") or package in ("pulumi", "random"):
         return
     if package != "kubernetes" or resource["type"].startswith("kubernetes:helm"):
         raise Failure(
