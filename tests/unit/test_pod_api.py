@@ -118,6 +118,7 @@ def account(tmp_path: Path, authority: Authority) -> Path:
 @pytest.fixture
 def reach(account: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Server], Api]:
     monkeypatch.setattr(kubernetes, "PAUSE", 0.01)
+    monkeypatch.setattr(kubernetes, "PERIOD", 0.01)
     return lambda server: Api(host="127.0.0.1", port=server.port, account=account, patience=0.5)
 
 
@@ -253,7 +254,7 @@ def test_what_is_waited_for_is_looked_at_until_it_comes_or_it_is_late(server: Se
     def three(found: Any) -> str | None:
         return "three" if found["n"] == 3 else None
 
-    assert api.until("batch/v1/jobs", "x", three, seconds=5, period=0.01) == "three"
+    assert api.until("batch/v1/jobs", "x", three, seconds=5) == "three"
     server.says(*[{"n": 0}] * 100)
     with pytest.raises(Late, match=r"jobs x: not within 0\.05 s"):
-        api.until("batch/v1/jobs", "x", three, seconds=0.05, period=0.01)
+        api.until("batch/v1/jobs", "x", three, seconds=0.05)

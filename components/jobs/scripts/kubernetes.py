@@ -1,7 +1,7 @@
 """The Kubernetes API, as a pod's own ServiceAccount reaches it.
 
-For the scripts of this folder that run in pods as ``python -m scripts.<name>``: a module ``kubernetes`` on the
-path itself would hide the client of that name. The standard library only, Python 3.10 and newer.
+For the scripts of this folder that run in pods as ``python -m scripts.<name>``: a module ``kubernetes`` on
+the path itself would hide the client of that name. The standard library only, Python 3.10 and newer.
 """
 
 import http.client
@@ -24,6 +24,8 @@ PERIOD = 2.0
 """Seconds between two looks at what is waited for."""
 PASSING = (429, 500, 502, 503, 504)
 """Answers of a server that is busy or starting. Source: Kubernetes, "API Concepts"."""
+USER_AGENT = "mlflow-jobs/1"
+"""Its first word is who owns the fields that a patch sets, and who stands in the audit log."""
 MERGE = "application/merge-patch+json"
 
 
@@ -107,7 +109,7 @@ class Api:
             if refused.status != 404:
                 raise
 
-    def until(self, kind, name, done, *, seconds, period=PERIOD):
+    def until(self, kind, name, done, *, seconds):
         """Look at an object again and again.
 
         :param done: of the object (None when it is not there): what to return, or None to go on.
@@ -119,7 +121,7 @@ class Api:
                 return found
             if time.monotonic() >= deadline:
                 raise Late(f"{kind.rpartition('/')[2]} {name}: not within {seconds} s")
-            time.sleep(period)
+            time.sleep(PERIOD)
 
     def ask(self, method, path, body=None, content="application/json"):
         """The answer's JSON.
@@ -157,7 +159,12 @@ class Api:
         connection = http.client.HTTPSConnection(
             self.host, self.port, timeout=ANSWER_SECONDS, context=context
         )
-        headers = {"Authorization": f"Bearer {token}", "Accept": "application/json", "Content-Type": content}
+        headers = {
+            "Authorization": f"Bearer {token}",
+            "Accept": "application/json",
+            "Content-Type": content,
+            "User-Agent": USER_AGENT,
+        }
         try:
             connection.request(method, path, None if body is None else json.dumps(body), headers)
             answer = connection.getresponse()
