@@ -6,8 +6,8 @@ from urllib.parse import urlsplit
 
 from .settings import Cloud
 
-MADE_FOR = (Cloud.AWS,)
-"""Clouds for which `make backend` makes a place (tools/backend)."""
+MADE_FOR = (Cloud.AWS, Cloud.GCP)
+"""Clouds for which `make backend` makes a place: each a module of tools/backend."""
 
 
 def lies_on_this_machine(backend: str | None) -> bool:

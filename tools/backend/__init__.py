@@ -6,6 +6,8 @@ leaves alone what is there, and may run any number of times.
 
 from __future__ import annotations
 
+import hashlib
+import re
 from dataclasses import dataclass, field
 
 PURPOSE = "pulumi-state"
@@ -24,3 +26,15 @@ class Backend:
     url: str
     secrets_provider: str
     made: list[str] = field(default_factory=list)
+
+
+def fitting_name(project: str, end: str, limit: int) -> str:
+    """``<project><end>`` in lowercase letters, digits and hyphens, at most ``limit`` of them.
+
+    A project that had to be changed or cut is told from all others by a hash of its name.
+    """
+    start = re.sub(r"[^a-z0-9-]+", "-", project.lower()).strip("-")
+    if start != project or len(start + end) > limit:
+        mark = hashlib.sha256(project.encode()).hexdigest()[:6]
+        start = f"{start[: limit - len(end) - 7].rstrip('-')}-{mark}"
+    return (start + end).strip("-")

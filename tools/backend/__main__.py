@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from importlib import import_module
 
+from components.local_state import MADE_FOR
 from tools.backend import Backend
 from tools.common import Failure, cli, console, step
 from tools.engine.place import Place, load, place_of
 from tools.engine.verbs import parse
 
-CLOUDS = ("aws",)
 SALT, PROVIDER = "encryptionsalt", "secretsprovider"
 
 
@@ -17,10 +17,10 @@ def main(argv: list[str]) -> int:
     stack = parse(argv, __doc__ or "")
     place = place_of(stack)
     cloud = place.cloud()
-    if cloud not in CLOUDS:
+    if cloud not in MADE_FOR:
         raise Failure(
             f"there is no backend to make for mlflow:cloud: {cloud}",
-            f"it is for stacks on {', '.join(CLOUDS)}; others keep their state where `pulumi login` points",
+            f"it is for stacks on {', '.join(MADE_FOR)}; others keep their state where `pulumi login` points",
         )
     config = load(place.tracked).get("config") or {}
     with step(f"State bucket and key for stack {stack}"):

@@ -6,7 +6,6 @@ S3"; Pulumi, "Managing state and backend options" and "Secrets" (the URLs).
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -14,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlencode
 
-from tools.backend import PURPOSE, Backend
+from tools.backend import PURPOSE, Backend, fitting_name
 from tools.common import Failure
 
 KEPT_DAYS = 365
@@ -60,12 +59,7 @@ def ensure(project: str, config: Mapping[str, Any]) -> Backend:
 
 def bucket_name(project: str, account: str, region: str) -> str:
     """A name that no other project, account or region of ours has; a long project is cut and told apart."""
-    end = f"-state-{account}-{region}"
-    start = re.sub(r"[^a-z0-9-]+", "-", project.lower()).strip("-")
-    if start != project or len(start + end) > NAME_LIMIT:
-        mark = hashlib.sha256(project.encode()).hexdigest()[:6]
-        start = f"{start[: NAME_LIMIT - len(end) - 7].rstrip('-')}-{mark}"
-    return start + end
+    return fitting_name(project, f"-state-{account}-{region}", NAME_LIMIT)
 
 
 def _alias(project: str) -> str:
