@@ -9,7 +9,7 @@ import pulumi_kubernetes as kubernetes
 
 from ..contracts import Images, Text, TrackingAccess
 from ..settings.base import ResourceAmounts, Resources
-from ..settings.workloads import Workload
+from ..settings.workloads import Pod
 from ..tracking.environment import POD_ENV
 from ..tracking.pods import (
     IMAGE_GID,
@@ -54,12 +54,12 @@ class PodArgs:
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
-def image_of(workload: Workload, images: Images) -> Text:
+def image_of(workload: Pod, images: Images) -> Text:
     """The image a workload runs in."""
     return workload.image or images.job
 
 
-def container_of(workload: Workload, args: PodArgs) -> core.ContainerArgs:
+def container_of(workload: Pod, args: PodArgs) -> core.ContainerArgs:
     """The main container; a service adds its port and probes."""
     plain = {
         **POD_ENV,
@@ -91,7 +91,7 @@ def container_of(workload: Workload, args: PodArgs) -> core.ContainerArgs:
 
 
 def pod_of(
-    workload: Workload, args: PodArgs, container: core.ContainerArgs, *, restart_policy: str = "Always"
+    workload: Pod, args: PodArgs, container: core.ContainerArgs, *, restart_policy: str = "Always"
 ) -> core.PodSpecArgs:
     """The pod around ``container``."""
     return core.PodSpecArgs(
@@ -126,7 +126,7 @@ def pod_labels(args: PodArgs) -> dict[str, str]:
     return {**args.labels, **args.access.pod_labels}
 
 
-def requirements(workload: Workload) -> core.ResourceRequirementsArgs:
+def requirements(workload: Pod) -> core.ResourceRequirementsArgs:
     """CPU, memory and GPUs. Of a request and a limit, one that is left out is as the other, else the default:
     a limit below its request is refused by Kubernetes."""
     asked, most = workload.resources.requests, workload.resources.limits

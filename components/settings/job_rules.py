@@ -10,7 +10,7 @@ from .errors import Problem
 from .jobs import Concurrency, Job, Jobs
 from .rules import UNREADABLE, no_group, rule
 from .stack import Cloud, Groups
-from .workloads import Git, Workload
+from .workloads import Git, Pod, Workload
 
 TOKEN = "GIT_TOKEN"  # noqa: S105 - the name of one
 SSH_KEY, KNOWN_HOSTS = "GIT_SSH_KEY", "GIT_KNOWN_HOSTS"
@@ -128,7 +128,7 @@ def _entry_point(key: str, job: Job) -> Iterator[Problem]:
             yield Problem(f"{key}.parameters.{name}", "is no parameter's name")
 
 
-def secret_problems(key: str, workload: Workload, secrets: Groups) -> Iterator[Problem]:
+def secret_problems(key: str, workload: Pod, secrets: Groups) -> Iterator[Problem]:
     """Groups that are not there, values that two places set, credentials that open nothing."""
     seen = dict.fromkeys(workload.env, f"{key}.env")
     for index, group in enumerate(workload.secrets):
@@ -140,8 +140,9 @@ def secret_problems(key: str, workload: Workload, secrets: Groups) -> Iterator[P
                 if each in seen:
                     yield Problem(f"{key}.secrets[{index}]", f"{each} is set there and in {seen[each]}")
                 seen[each] = place
-    if workload.git and workload.git.credentials:
-        yield from _git_credentials(f"{key}.git.credentials", workload.git, secrets)
+    git = workload.git if isinstance(workload, Workload) else None
+    if git and git.credentials:
+        yield from _git_credentials(f"{key}.git.credentials", git, secrets)
 
 
 def _git_credentials(key: str, git: Git, secrets: Groups) -> Iterator[Problem]:
@@ -160,14 +161,14 @@ def _git_credentials(key: str, git: Git, secrets: Groups) -> Iterator[Problem]:
         yield Problem(key, f"{SSH_KEY} of group {group} is no private key (value not shown)")
 
 
-def environment_problems(key: str, workload: Workload) -> Iterator[Problem]:
+def environment_problems(key: str, workload: Pod) -> Iterator[Problem]:
     """Variables that belong to the program."""
     for name in workload.env:
         if (instead := reserved.instead_of_in_jobs(name)) is not None:
             yield Problem(f"{key}.env.{name}", f"is set by the program; {instead}")
 
 
-def image_problems(key: str, workload: Workload) -> Iterator[Problem]:
+def image_problems(key: str, workload: Pod) -> Iterator[Problem]:
     """An image that may be another one tomorrow."""
     last = workload.image.rpartition("/")[2] if workload.image else ":x"
     if "@sha256:" not in last and (":" not in last or last.endswith(":latest")):

@@ -145,8 +145,8 @@ class Toleration(Model):
     """The taint's effect. Default: every effect."""
 
 
-class Workload(Model):
-    """Code, what to run of it, and the pod it runs in. Exactly one source and one thing to run."""
+class Code(Model):
+    """Code, and what to run of it. Exactly one source and one thing to run."""
 
     git: Git | None = None
     """Source: a Git repository."""
@@ -164,6 +164,11 @@ class Workload(Model):
     """Packages installed at start, as pip writes them, into an environment on top of the image's."""
     requirements_file: Folder | None = None
     """The same as a file of the project, such as requirements.txt."""
+
+
+class Pod(Model):
+    """The pod that something runs in."""
+
     image: str | None = None
     """The image, by fixed tag or digest; it needs Python, MLflow and bash. Default: `images.job`."""
     resources: Resources = Resources()
@@ -182,3 +187,7 @@ class Workload(Model):
     """Secret groups whose values become environment variables."""
     tmp_size: Quantity = "5Gi"
     """Scratch space in /tmp."""
+
+
+class Workload(Pod, Code):
+    """Code, what to run of it, and the pod it runs in."""
