@@ -7,14 +7,17 @@ from pathlib import Path
 
 import pytest
 
+from components.settings import parse
 from tools.access import gcp
 from tools.common import Failure
+from tools.engine.place import Place
+from tools.validate import __main__ as validate
 
 pytestmark = pytest.mark.unit
 
 
-def gcloud(folder: Path, script: str) -> None:
-    path = folder / "gcloud"
+def gcloud(folder: Path, script: str, name: str = "gcloud") -> None:
+    path = folder / name
     path.write_text(f"#!/bin/sh\n{script}\n")
     path.chmod(0o755)
 
@@ -42,3 +45,53 @@ def test_a_refusal_of_googles_says_what_is_needed(tmp_path: Path, monkeypatch: p
     with pytest.raises(Failure) as refused:
         gcp.kubeconfig("data", "europe-west1", "acme-ml")
     assert "container.clusters.get" in refused.value.hint
+
+
+@pytest.fixture
+def existing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A checkout with a stack on an existing cluster, and every command that is needed to reach it."""
+    (tmp_path / "Pulumi.yaml").write_text("name: mlflow\n")
+    place = "mlflow:cloud: gcp, gcp:project: acme-ml, gcp:region: europe-west1"
+    (tmp_path / "Pulumi.live.yaml").write_text(f"config: {{{place}}}\n")
+    answer = json.dumps({"endpoint": "203.0.113.8", "masterAuth": {"clusterCaCertificate": "Q0E="}})
+    gcloud(tmp_path, f"echo \"$@\" > {tmp_path}/asked; echo '{answer}'")
+    gcloud(tmp_path, "", "gke-gcloud-auth-plugin")
+    gcloud(tmp_path, f'echo "$@" > {tmp_path}/called', "kubectl")
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.delenv("MLFLOW_KUBECTL", raising=False)
+    monkeypatch.setattr("tools.access.place_of", lambda stack, _root: Place(tmp_path, stack))
+    monkeypatch.setattr(validate, "place_of", lambda stack: Place(tmp_path, stack))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("location", "asked"), [(None, "europe-west1"), ("europe-west1-b", "europe-west1-b")]
+)
+def test_validate_reaches_the_existing_cluster_before_the_stack_is_up(
+    existing: Path, location: str | None, asked: str
+) -> None:
+    settings = parse({"cloud": "gcp", "cluster": {"existing": "data", "location": location}})
+    cluster, image, reason = validate.reach("live", settings)
+    assert (image, reason) == (None, "")
+    assert cluster is not None
+    config = existing / ".local/work/live/kubeconfig"
+    assert cluster.command == (str(existing / "kubectl"), "--kubeconfig", str(config), "--context", "data")
+    assert f"--location {asked} --project acme-ml" in (existing / "asked").read_text()
+    assert (existing / "called").read_text().endswith("--context data version --request-timeout=10s\n")
+
+
+@pytest.mark.parametrize("missing", ["gcp:project", "gcp:region"])
+def test_validate_says_which_part_of_its_place_a_stack_does_not_name(existing: Path, missing: str) -> None:
+    file = existing / "Pulumi.live.yaml"
+    file.write_text(file.read_text().replace(missing, "gcp:other"))
+    settings = parse({"cloud": "gcp", "cluster": {"existing": "data"}})
+    assert validate.reach("live", settings)[2].endswith(f"set {missing}")
+
+
+def test_validate_says_what_is_missing_on_this_machine(
+    existing: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (existing / "gke-gcloud-auth-plugin").unlink()
+    monkeypatch.setenv("PATH", str(existing))
+    settings = parse({"cloud": "gcp", "cluster": {"existing": "data"}})
+    assert "gke-gcloud-auth-plugin is not installed" in validate.reach("live", settings)[2]

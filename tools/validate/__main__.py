@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from rich.markup import escape
 
 from components.settings import Cloud
 from components.settings.aws import AwsStack
+from components.settings.gcp import GcpStack
 from components.settings.stacks import Stack
-from tools.access import aws, kubectl_with, local_kubectl
+from tools.access import aws, gcp, kubectl_with, local_kubectl
 from tools.common import ROOT, Failure, cli, console, step
 from tools.deployed import find
 from tools.engine.place import load, place_of
@@ -89,13 +91,20 @@ def reach(stack: str, settings: Stack) -> tuple[ClusterAccess | None, str | None
 
 def _existing(stack: str, settings: Stack) -> str | None:
     """A kubeconfig of the cluster that the settings name; None where the stack makes one."""
-    if not isinstance(settings, AwsStack) or settings.cluster.existing is None:
+    if not isinstance(settings, AwsStack | GcpStack) or settings.cluster.existing is None:
         return None
     config = load(place_of(stack).tracked).get("config") or {}
-    region = config.get("aws:region")
-    if not region:
-        raise Failure("the stack names no region: set aws:region")
+    if isinstance(settings, GcpStack):
+        location = settings.cluster.location or _named(config, "gcp:region")
+        return gcp.kubeconfig(settings.cluster.existing, location, _named(config, "gcp:project"))
+    region = _named(config, "aws:region")
     return aws.kubeconfig(settings.cluster.existing, region, config.get("aws:profile"))
+
+
+def _named(config: Mapping[str, Any], key: str) -> str:
+    if not config.get(key):
+        raise Failure(f"the stack names no {key.partition(':')[2]}: set {key}")
+    return config[key]
 
 
 def _built_image(root: Path) -> str | None:
