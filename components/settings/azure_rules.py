@@ -11,15 +11,13 @@ from collections.abc import Iterator
 
 from .artifacts import AccessMode
 from .azure import Azure, AzureArtifacts, AzureCluster
-from .cloud_rules import CREATE, end_of_life, only_ipv4, said
+from .cloud_rules import CREATE, end_of_life, only_ipv4, pull_credentials, said
 from .cluster import Nodes
 from .errors import Problem
 from .exposure import Exposure
-from .rules import no_group, rule
+from .rules import rule
 from .stack import Groups
 from .versions import Product
-
-PULL_KEY = "DOCKER_CONFIG_JSON"
 
 CLUSTER_NAME = r"[A-Za-z0-9]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?"
 """Azure, "Naming rules and restrictions for Azure resources": managedClusters."""
@@ -207,14 +205,7 @@ def the_resource_group(azure: Azure, cluster: AzureCluster, region: str) -> Iter
 
 @rule
 def credentials_to_pull_to_azure(azure: Azure, secrets: Groups) -> Iterator[Problem]:
-    group, key = azure.pull_credentials, "mlflow:azure.pullCredentials"
-    if group is None:
-        return
-    if group not in secrets:
-        yield no_group(key, group, secrets)
-    elif PULL_KEY not in {name for secret in secrets[group].values() for name in secret}:
-        advice = f"`make secret GROUP={group} NAME=pull KEY={PULL_KEY}`"
-        yield Problem(key, f"group {group} lacks {PULL_KEY}; {advice}")
+    yield from pull_credentials("mlflow:azure.pullCredentials", azure.pull_credentials, secrets)
 
 
 @rule

@@ -13,7 +13,8 @@ from .base import Model
 from .cluster import Images, ManagedCluster, NewCluster, Nodes
 from .errors import Problem
 from .exposure import Exposure
-from .rules import rule
+from .rules import no_group, rule
+from .stack import Groups
 from .versions import DEFAULTS, Product, supported, supported_versions
 
 CREATE = "mlflow:cluster.create"
@@ -23,6 +24,10 @@ PRIVATE_NETWORKS = tuple(
     for network in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")
 )
 """What nobody on the internet has: RFC 1918, and RFC 6598 for the last."""
+
+
+PULL_KEY = "DOCKER_CONFIG_JSON"
+"""Key of the secret group that holds credentials to pull images: the text of Docker's config.json."""
 
 
 def new_cluster(cluster: ManagedCluster) -> NewCluster | None:
@@ -149,3 +154,14 @@ def only_ipv4(key: str, ranges: Sequence[str]) -> Iterator[Problem]:
     for index, cidr in enumerate(ranges):
         if ipaddress.ip_network(cidr).version == 6:
             yield Problem(f"{key}[{index}]", f"{cidr} is IPv6, and this address is IPv4 only; remove it")
+
+
+def pull_credentials(key: str, group: str | None, secrets: Groups) -> Iterator[Problem]:
+    """The problem of a secret group, named by ``key``, from which the nodes cannot pull."""
+    if group is None:
+        return
+    if group not in secrets:
+        yield no_group(key, group, secrets)
+    elif PULL_KEY not in {name for secret in secrets[group].values() for name in secret}:
+        advice = f"`make secret GROUP={group} NAME=pull KEY={PULL_KEY}`"
+        yield Problem(key, f"group {group} lacks {PULL_KEY}; {advice}")

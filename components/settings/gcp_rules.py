@@ -9,18 +9,16 @@ import re
 from collections.abc import Iterator
 
 from .artifacts import AccessMode
-from .cloud_rules import CREATE, end_of_life, only_ipv4, said
+from .cloud_rules import CREATE, end_of_life, only_ipv4, pull_credentials, said
 from .database import ManagedDatabase, Place, SignIn
 from .errors import Problem
 from .exposure import Exposure
 from .gcp import Gcp, GcpArtifacts, GcpCluster, GcpIdentityMode, GkeFeature, GkeMode, ProxyMode
-from .rules import no_group, rule
+from .rules import rule
 from .stack import Cloud, Groups, place_of
 from .versions import Product
 
 HAS = "mlflow:cluster.has"
-PULL_KEY = "DOCKER_CONFIG_JSON"
-
 CLUSTER_NAME = r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?"
 """GKE API, ``Cluster.name``: 40 characters, a letter first."""
 MACHINE_TYPE = r"[a-z][a-z0-9]*-[a-z]+(-[0-9]+)*"
@@ -237,14 +235,7 @@ def addresses_of_entrances(exposure: Exposure, gcp: Gcp) -> Iterator[Problem]:
 
 @rule
 def credentials_to_pull(gcp: Gcp, secrets: Groups) -> Iterator[Problem]:
-    group, key = gcp.pull_credentials, "mlflow:gcp.pullCredentials"
-    if group is None:
-        return
-    if group not in secrets:
-        yield no_group(key, group, secrets)
-    elif PULL_KEY not in {name for secret in secrets[group].values() for name in secret}:
-        advice = f"`make secret GROUP={group} NAME=pull KEY={PULL_KEY}`"
-        yield Problem(key, f"group {group} lacks {PULL_KEY}; {advice}")
+    yield from pull_credentials("mlflow:gcp.pullCredentials", gcp.pull_credentials, secrets)
 
 
 @rule

@@ -772,21 +772,6 @@ def test_an_image_is_built_from_this_repository_and_deployed_by_digest(name: str
             assert pod_spec(workload)["containers"][0]["image"] == reference
 
 
-def test_a_build_of_other_files_gets_another_tag_even_when_they_were_built_before(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def keepers(context: str) -> dict[str, str]:
-        monkeypatch.setattr("components.image_context.context_hash", lambda _: context)
-        found = run("aws", answers=Mocked(), overrides=PLAIN)
-        return inputs(found.one("RandomId", "mlflow-job-build"))["keepers"]
-
-    first, second, again = keepers("one"), keepers("two"), keepers("one")
-    assert first == again
-    monkeypatch.setattr("components.clouds.aws.images.engine_hash", lambda _: "another umask")
-    assert keepers("one") != first, "the provider would push again, to a tag that is taken"
-    assert first != second, "the random part is drawn anew, whatever was drawn for these files before"
-
-
 def test_the_engine_finds_the_contexts_wherever_it_is_started_from(tmp_path: Path) -> None:
     """A plain ``pulumi up`` works in the checkout, the verbs in a folder of their own."""
     for name in OWN_IMAGES:

@@ -12,10 +12,11 @@ import pytest
 from components.image_context import OWN_IMAGES
 from components.reserved import RESERVED
 from components.third_party import THIRD_PARTY
-from tests.program.conftest import ALL_CASES, plan_of
+from tests.program.conftest import ALL_CASES, Fitting, plan_of
 from tests.program.pod_security import containers, violations
 from tests.program.reading import as_text, environment, migration, pod_spec, pods, server_environment
 from tools.common import ROOT
+from tools.offline import run
 from tools.offline.wire import plain
 
 pytestmark = [pytest.mark.program, pytest.mark.core]
@@ -192,3 +193,20 @@ def test_a_stack_without_a_cloud_imports_no_cloud_sdk() -> None:
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
     )
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("stack", ["aws", "gcp", "azure"])
+def test_a_build_of_other_files_gets_another_tag_even_when_they_were_built_before(
+    stack: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def keepers(context: str) -> dict[str, str]:
+        monkeypatch.setattr("components.image_context.context_hash", lambda _: context)
+        found = run(stack, answers=Fitting(), overrides=ALL_CASES[f"{stack} by default"])
+        (build,) = (each for each in found.of_type("RandomId") if each.name.endswith("-job-build"))
+        return build.inputs["keepers"]
+
+    first, second, again = keepers("one"), keepers("two"), keepers("one")
+    assert first == again
+    assert first != second, "the random part is drawn anew, whatever was drawn for these files before"
+    monkeypatch.setattr("components.clouds.builds.engine_hash", lambda _: "another umask")
+    assert keepers("one") != first, "the provider would push again, to a tag that is taken"

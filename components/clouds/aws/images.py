@@ -8,12 +8,10 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_aws as aws
 import pulumi_docker_build as docker_build
-import pulumi_random as random
 
 from ...contracts import Images, Text
-from ...image_context import OWN_IMAGES, OwnImage, engine_hash, tag
 from ...settings.aws import AwsStack
-from ...third_party import ON_THE_CLUSTER, PYTHON, THIRD_PARTY
+from ..builds import build, third_party
 from .provider import Account
 
 KEPT_IMAGES = 20
@@ -34,15 +32,16 @@ LIFECYCLE = json.dumps(
         ]
     }
 )
-PLATFORM = docker_build.Platform.LINUX_AMD64
-"""The nodes'; the settings refuse machines with other processors."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BuiltImageArgs:
-    """Inputs of :class:`BuiltImage`."""
+    """Inputs of :class:`BuiltImage`.
 
-    image: OwnImage
+    :param image: which of ours.
+    """
+
+    image: str
     account: Account
 
 
@@ -61,9 +60,8 @@ class BuiltImage(pulumi.ComponentResource):
         self._name, self._args = name, args
         self._child = pulumi.ResourceOptions(parent=self)
         repository = self._repository()
-        image = self._image(repository)
         self.repository = repository.repository_url
-        self.reference = pulumi.Output.concat(self.repository, "@", image.digest)
+        self.reference = self._image(repository)
         self.register_outputs({"reference": self.reference})
 
     def _repository(self) -> aws.ecr.Repository:
@@ -83,49 +81,21 @@ class BuiltImage(pulumi.ComponentResource):
         )
         return repository
 
-    def _image(self, repository: aws.ecr.Repository) -> docker_build.Image:
+    def _image(self, repository: aws.ecr.Repository) -> pulumi.Output[str]:
         token = aws.ecr.get_authorization_token_output(
             registry_id=repository.registry_id, opts=self._args.account.invoke
         )
-        return docker_build.Image(
+        return build(
             self._name,
-            # Relative to the folder of Pulumi.yaml: elsewhere the same checkout is the same context.
-            context=docker_build.BuildContextArgs(location=self._args.image.context),
-            build_args={"BASE_IMAGE": PYTHON.reference},
-            platforms=[PLATFORM],
-            # By name rather than by tag: what has tags is looked for by a refresh, with a token that has
-            # expired by then, and would be given up as gone (pulumi-docker-build, image.go, Read).
-            push=False,
-            exports=[
-                docker_build.ExportArgs(
-                    registry=docker_build.ExportRegistryArgs(
-                        names=[pulumi.Output.concat(repository.repository_url, ":", self._tag())]
-                    )
-                )
-            ],
-            registries=[
-                docker_build.RegistryArgs(
-                    address=repository.repository_url,
-                    username=token.user_name,
-                    password=pulumi.Output.secret(token.password),
-                )
-            ],
-            # A preview builds nothing: it takes minutes and needs a build engine.
-            build_on_preview=False,
+            self._args.image,
+            repository=repository.repository_url,
+            login=docker_build.RegistryArgs(
+                address=repository.repository_url,
+                username=token.user_name,
+                password=pulumi.Output.secret(token.password),
+            ),
             opts=self._child,
         )
-
-    def _tag(self) -> pulumi.Output[str]:
-        """What it is built from, and one of a kind: the same files built again have another digest, which a
-        tag that is immutable would not take. A new one whenever the provider pushes again."""
-        built_from = tag(self._args.image.name, base=PYTHON.reference, platform=PLATFORM.value)
-        build = random.RandomId(
-            f"{self._name}-build",
-            byte_length=3,
-            keepers={"builtFrom": built_from, "asSeen": engine_hash(self._args.image.name)},
-            opts=self._child,
-        )
-        return pulumi.Output.concat(built_from, "-", build.hex)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,14 +126,14 @@ class ImageRegistry(pulumi.ComponentResource):
         self.images = Images(
             server=ready.server or self._built("tracking-server"),
             job=ready.job or self._built("job"),
-            third_party={name: THIRD_PARTY[name].reference for name in ON_THE_CLUSTER},
+            third_party=third_party(),
         )
         self.register_outputs({})
 
     def _built(self, image: str) -> Text:
         built = BuiltImage(
             f"{self._name}-{image}",
-            BuiltImageArgs(image=OWN_IMAGES[image], account=self._args.account),
+            BuiltImageArgs(image=image, account=self._args.account),
             opts=pulumi.ResourceOptions(parent=self),
         )
         self.repositories[image] = built.repository

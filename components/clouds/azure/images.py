@@ -9,17 +9,15 @@ import pulumi_docker_build as docker_build
 from pulumi_azure_native import authorization, containerregistry
 
 from ...contracts import Images, Text
-from ...image_context import OWN_IMAGES, tag
+from ...image_context import OWN_IMAGES
 from ...settings.azure import AzureStack
-from ...settings.azure_rules import PULL_KEY
-from ...third_party import ON_THE_CLUSTER, PYTHON, THIRD_PARTY
+from ..builds import build, pull_credentials, third_party
 from .registry_login import USER, push_password
 from .resource_group import Place
 from .roles import Role, assign
 
 LOGICAL = "mlflowregistry"
 """Of the registry: 5 to 50 letters and digits, in all of Azure once; Pulumi adds eight."""
-PLATFORM = docker_build.Platform.LINUX_AMD64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,8 +56,8 @@ class ImageRegistry(pulumi.ComponentResource):
         self.images = Images(
             server=ready.server or self._built("tracking-server", password),
             job=ready.job or self._built("job", password),
-            third_party={name: THIRD_PARTY[name].reference for name in ON_THE_CLUSTER},
-            pull_credentials=self._pull_credentials(),
+            third_party=third_party(),
+            pull_credentials=pull_credentials(args.settings.secrets, args.settings.azure.pull_credentials),
             ready=grants,
         )
         self.register_outputs({})
@@ -98,38 +96,11 @@ class ImageRegistry(pulumi.ComponentResource):
         )
 
     def _built(self, name: str, password: pulumi.Output[str] | None) -> Text:
-        """The image's reference with its digest, so that what was built is what runs."""
         assert self.server is not None, "there is one unless both images are ready"  # noqa: S101
-        image = OWN_IMAGES[name]
-        address = pulumi.Output.concat(self.server, f"/{image.repository}")
-        built_from = tag(name, base=PYTHON.reference, platform=str(PLATFORM.value))
-        built = docker_build.Image(
+        return build(
             f"{self._name}-{name}",
-            # Relative to the folder of Pulumi.yaml: elsewhere the same checkout is the same context.
-            context=docker_build.BuildContextArgs(location=image.context),
-            build_args={"BASE_IMAGE": PYTHON.reference},
-            platforms=[PLATFORM],
-            # By name rather than by tag: what has tags is looked for by a refresh, with a token that has
-            # expired by then, and would be given up as gone (pulumi-docker-build, image.go, Read).
-            push=False,
-            exports=[
-                docker_build.ExportArgs(
-                    registry=docker_build.ExportRegistryArgs(
-                        names=[pulumi.Output.concat(address, ":", built_from)]
-                    )
-                )
-            ],
-            registries=[docker_build.RegistryArgs(address=self.server, username=USER, password=password)],
-            # A preview builds nothing: it takes minutes and needs a build engine.
-            build_on_preview=False,
+            name,
+            repository=pulumi.Output.concat(self.server, f"/{OWN_IMAGES[name].repository}"),
+            login=docker_build.RegistryArgs(address=self.server, username=USER, password=password),
             opts=self._child,
         )
-        return pulumi.Output.concat(address, "@", built.digest)
-
-    def _pull_credentials(self) -> pulumi.Output[str] | None:
-        group = self._args.settings.azure.pull_credentials
-        if group is None:
-            return None
-        held = self._args.settings.secrets[group].values()
-        text = next(secret[PULL_KEY] for secret in held if PULL_KEY in secret)
-        return pulumi.Output.secret(text.reveal())

@@ -7,13 +7,11 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_docker_build as docker_build
 import pulumi_gcp as gcp
-import pulumi_random as random
 
 from ...contracts import Images, Text
-from ...image_context import OWN_IMAGES, tag
+from ...image_context import OWN_IMAGES
 from ...settings.gcp import GcpStack
-from ...settings.gcp_rules import PULL_KEY
-from ...third_party import ON_THE_CLUSTER, PYTHON, THIRD_PARTY
+from ..builds import build, pull_credentials, third_party
 from ..names import stack_name
 from .provider import Project
 
@@ -25,7 +23,6 @@ READER = "roles/artifactregistry.reader"
 TOKEN_USER = "oauth2accesstoken"  # noqa: S105 - a user name
 """Who signs in with an access token (Artifact Registry, "Configure authentication to Artifact Registry for
 Docker")."""
-PLATFORM = docker_build.Platform.LINUX_AMD64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,8 +60,8 @@ class ImageRegistry(pulumi.ComponentResource):
         self.images = Images(
             server=ready.server or self._built("tracking-server", made),
             job=ready.job or self._built("job", made),
-            third_party={name: THIRD_PARTY[name].reference for name in ON_THE_CLUSTER},
-            pull_credentials=self._pull_credentials(),
+            third_party=third_party(),
+            pull_credentials=pull_credentials(args.settings.secrets, args.settings.gcp.pull_credentials),
             ready=grants,
         )
         self.register_outputs({})
@@ -114,55 +111,19 @@ class ImageRegistry(pulumi.ComponentResource):
         return repository
 
     def _built(self, name: str, repository: gcp.artifactregistry.Repository | None) -> Text:
-        """The image's reference with its digest, so that what was scanned is what runs."""
         assert repository is not None, "there is one unless both images are ready"  # noqa: S101
-        image, project = OWN_IMAGES[name], self._args.project
-        address = pulumi.Output.concat(repository.registry_uri, f"/{image.repository}")
+        project = self._args.project
         token = gcp.organizations.get_client_config_output(
             opts=pulumi.InvokeOptions(provider=project.provider)
         ).access_token
-        built = docker_build.Image(
+        return build(
             f"{self._name}-{name}",
-            # Relative to the folder of Pulumi.yaml: elsewhere the same checkout is the same context.
-            context=docker_build.BuildContextArgs(location=image.context),
-            build_args={"BASE_IMAGE": PYTHON.reference},
-            platforms=[PLATFORM],
-            # By name rather than by tag: what has tags is looked for by a refresh, with a token that has
-            # expired by then, and would be given up as gone (pulumi-docker-build, image.go, Read).
-            push=False,
-            exports=[
-                docker_build.ExportArgs(
-                    registry=docker_build.ExportRegistryArgs(
-                        names=[pulumi.Output.concat(address, ":", self._tag(name))]
-                    )
-                )
-            ],
-            registries=[
-                docker_build.RegistryArgs(
-                    address=f"{project.region}-docker.pkg.dev",
-                    username=TOKEN_USER,
-                    password=pulumi.Output.secret(token),
-                )
-            ],
-            # A preview builds nothing: it takes minutes and needs a build engine.
-            build_on_preview=False,
+            name,
+            repository=pulumi.Output.concat(repository.registry_uri, f"/{OWN_IMAGES[name].repository}"),
+            login=docker_build.RegistryArgs(
+                address=f"{project.region}-docker.pkg.dev",
+                username=TOKEN_USER,
+                password=pulumi.Output.secret(token),
+            ),
             opts=self._child,
         )
-        return pulumi.Output.concat(address, "@", built.digest)
-
-    def _tag(self, name: str) -> pulumi.Output[str]:
-        """What it is built from, and one of a kind: a build of old files again has another digest, and an
-        immutable tag takes only one."""
-        built_from = tag(name, base=PYTHON.reference, platform=str(PLATFORM.value))
-        build = random.RandomId(
-            f"{self._name}-{name}-build", byte_length=3, keepers={"builtFrom": built_from}, opts=self._child
-        )
-        return pulumi.Output.concat(built_from, "-", build.hex)
-
-    def _pull_credentials(self) -> pulumi.Output[str] | None:
-        group = self._args.settings.gcp.pull_credentials
-        if group is None:
-            return None
-        held = self._args.settings.secrets[group].values()
-        text = next(secret[PULL_KEY] for secret in held if PULL_KEY in secret)
-        return pulumi.Output.secret(text.reveal())
