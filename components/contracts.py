@@ -65,6 +65,10 @@ class IngressFlavor:
     :param objects: made before the Ingress.
     :param tls: its controller terminates TLS: people come by https.
     :param drain_seconds: as of a load balancer.
+    :param health_annotation: of an Ingress, for the path that tells whether a pod is ready; None where the
+        controller goes by the pods' own probes.
+    :param controller_namespaces: where its controller's pods are, for network policies; empty where nobody
+        knows, or it is no pod.
     """
 
     class_name: str | None
@@ -73,6 +77,8 @@ class IngressFlavor:
     objects: Sequence[CustomObject] = ()
     tls: bool = False
     drain_seconds: int = 0
+    health_annotation: str | None = None
+    controller_namespaces: Sequence[str] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -285,6 +291,7 @@ class TrackingAccess:
     :param groups: secret group → key → name of the Secret that holds it.
     :param pod_labels: on every pod, for its identity in the cloud.
     :param job_annotations: on every pod that runs to an end.
+    :param pull_secrets: for ServiceAccounts made beside ``account``: what its pods pull their images with.
     """
 
     namespace: Text
@@ -294,6 +301,7 @@ class TrackingAccess:
     groups: Mapping[str, Mapping[str, Text]] = field(default_factory=dict)
     pod_labels: Mapping[str, str] = field(default_factory=dict)
     job_annotations: Mapping[str, str] = field(default_factory=dict)
+    pull_secrets: Sequence[Text] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ import pulumi
 
 from . import clouds
 from .jobs.jobs import Jobs, JobsArgs
+from .jobs.services import Services, ServicesArgs
 from .settings import Stack
 from .tracking import Tracking, TrackingArgs
 
@@ -33,6 +34,19 @@ def build(settings: Stack) -> dict[str, Any]:
                 images=foundation.images,
                 storage_class=foundation.cluster.storage_class,
                 protect=protect,
+                local_code=foundation.local_code,
+            ),
+            opts=opts,
+        )
+    if settings.services or settings.model_servers:
+        Services(
+            "mlflow-services",
+            ServicesArgs(
+                services=settings.services,
+                model_servers=settings.model_servers,
+                access=tracking.access,
+                images=foundation.images,
+                ingress=foundation.cluster.ingress,
                 local_code=foundation.local_code,
             ),
             opts=opts,

@@ -46,11 +46,19 @@ class Ingress(LoadBalancer):
 
     class_name: DnsLabel | None = None
     """IngressClass of a controller that the cluster has. Default: the cloud's own."""
+    controller_namespace: DnsLabel | None = None
+    """Namespace of the controller's pods: exposed services then let in nobody else from outside their own.
+    Default: not known, so their ports are open to whatever reaches them."""
     internal: bool = False
     """Inside the private network instead of on the internet (the cloud's own class only)."""
     annotations: dict[str, str] = {}
     """More annotations for its controller. With `className`, one of them must hold the ranges of `allow`, as
     nothing else enforces them there."""
+
+    @property
+    def controller_namespaces(self) -> tuple[str, ...]:
+        """Where the controller's pods are, as contracts say it."""
+        return (self.controller_namespace,) if self.controller_namespace else ()
 
 
 class Exposure(Model):

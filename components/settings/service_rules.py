@@ -68,6 +68,16 @@ def service_names(services: Services, model_servers: ModelServers) -> Iterator[P
 
 
 @rule
+def controller_of_the_cloud(exposure: Exposure) -> Iterator[Problem]:
+    ingress = exposure.ingress
+    if ingress and ingress.controller_namespace and not ingress.class_name:
+        yield Problem(
+            "mlflow:exposure.ingress.controllerNamespace",
+            "only fits a controller that className names; the cloud's own is no pod of the cluster",
+        )
+
+
+@rule
 def entrances_of_others(
     services: Services,
     model_servers: ModelServers,

@@ -11,6 +11,7 @@ from .database import Database, ManagedDatabase, Place
 from .exposure import Exposure
 from .jobs import Jobs
 from .server import Auth, LogLevels, Server
+from .services import ModelServers, Services
 
 Groups = dict[DnsLabel, dict[DnsLabel, dict[EnvironmentName, Secret]]]
 
@@ -45,6 +46,10 @@ class Common(Model):
     """Secret groups: group, Secret, key. Written by `make secret GROUP= NAME= KEY=`."""
     jobs: Jobs = {}
     """Job templates by name; `make run JOB=name` starts one."""
+    services: Services = {}
+    """Services by name: code that answers requests for as long as the stack is up."""
+    model_servers: ModelServers = {}
+    """Model servers by name: a model of the registry behind MLflow's own scoring server."""
 
     def protected(self, stack: str) -> bool:
         """Whether what holds data is guarded against deletion in the stack of this name."""

@@ -142,6 +142,7 @@ class Tracking(pulumi.ComponentResource):
             },
             pod_labels=identity.jobs.pod_labels,
             job_annotations=cluster.job_annotations,
+            pull_secrets=base.pull_secrets,
         )
         self.exports = self._exports(exposure, environment, client, base, artifacts)
         self.register_outputs({})

@@ -121,6 +121,7 @@ def alb(
             class_name=ingress.class_name,
             annotations=ingress.annotations,
             tls=ingress.certificate is not None,
+            controller_namespaces=ingress.controller_namespaces,
         )
         return flavor, []
     annotations = {f"alb.ingress.kubernetes.io/{key}": value for key, value in _of_both(ingress).items()}
@@ -139,6 +140,7 @@ def alb(
         annotations={**annotations, **ingress.annotations},
         tls=ingress.certificate is not None,
         drain_seconds=DRAIN_SECONDS,
+        health_annotation="alb.ingress.kubernetes.io/healthcheck-path",
     )
     return flavor, made
 

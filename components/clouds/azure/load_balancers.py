@@ -52,4 +52,5 @@ def ingress(settings: Ingress | None) -> IngressFlavor | None:
             "nginx.ingress.kubernetes.io/proxy-request-buffering": "off",
             **settings.annotations,
         },
+        controller_namespaces=settings.controller_namespaces,
     )

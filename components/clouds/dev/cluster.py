@@ -42,7 +42,11 @@ def connect(settings: DevStack) -> Cluster:
         storage_class=settings.cluster.storage_class,
         node_address=found.get("nodeAddress"),
         internal_load_balancer=LoadBalancerFlavor(annotations=annotations) if annotations else None,
-        ingress=IngressFlavor(class_name=ingress.class_name, annotations=ingress.annotations)
+        ingress=IngressFlavor(
+            class_name=ingress.class_name,
+            annotations=ingress.annotations,
+            controller_namespaces=ingress.controller_namespaces,
+        )
         if ingress and ingress.class_name
         else None,
         external_load_balancer=LoadBalancerFlavor() if settings.cluster.load_balancer else None,

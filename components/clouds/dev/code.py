@@ -1,4 +1,4 @@
-"""Code of this machine for jobs of a stack without a cloud."""
+"""Code of this machine for jobs and services of a stack without a cloud."""
 
 from __future__ import annotations
 
@@ -37,6 +37,7 @@ def local_code(settings: DevStack) -> dict[tuple[str, str, str], CodeArchive]:
 
 
 def _sections(settings: DevStack) -> Iterator[tuple[str, Git]]:
-    for name, job in settings.jobs.items():
-        if job.git and job.git.local is not None:
-            yield f"mlflow:jobs.{name}", job.git
+    for kind, described in (("jobs", settings.jobs), ("services", settings.services)):
+        for name, one in described.items():
+            if one.git and one.git.local is not None:
+                yield f"mlflow:{kind}.{name}", one.git

@@ -98,7 +98,11 @@ class Entrances(pulumi.ComponentResource):
 
     def _ingress(self, ingress: Ingress) -> IngressFlavor:
         if ingress.class_name:
-            return IngressFlavor(class_name=ingress.class_name, annotations=ingress.annotations)
+            return IngressFlavor(
+                class_name=ingress.class_name,
+                annotations=ingress.annotations,
+                controller_namespaces=ingress.controller_namespaces,
+            )
         certificate = ingress.certificate
         annotations: dict[str, Text] = {
             # GKE's controller goes by this; it ignores ``ingressClassName`` (GKE, "GKE Ingress for
