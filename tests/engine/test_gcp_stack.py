@@ -16,9 +16,10 @@ from typing import Any
 
 import pytest
 
-from tests.engine.anyprovider.plugin import FAIL
+from tests.engine.anyprovider.plugin import DELAY, FAIL
 from tests.engine.aws_order import unordered
 from tests.engine.conftest import Outcome, Project, place_plugins
+from tests.engine.test_interrupted import being_made, kill_when
 from tools.common import ROOT, Failure
 from tools.engine import verbs
 from tools.engine.progress import kind_of
@@ -279,6 +280,37 @@ def test_an_up_that_a_quota_stopped_goes_on_and_an_existing_cluster_is_neither_m
     assert unordered(project, order) == []
     gone = project.destroy()
     assert not gone.failed, gone.text
+
+
+@pytest.mark.core
+def test_an_up_that_was_killed_while_cloud_sql_worked_is_settled_by_its_owner_and_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    project = GcpProject(tmp_path, "gcp")
+    project.change(**EXISTING)
+    monkeypatch.setenv(DELAY, f"{INSTANCE}=60")
+    kill_when(tmp_path, lambda: being_made(tmp_path, "gcp") == [INSTANCE], stack="gcp")
+    monkeypatch.delenv(DELAY)
+    ids = project.ids()
+    assert ids, "it was in the middle"
+    with pytest.raises(Failure, match="Instance mlflow-database, which may exist or not"):
+        verbs.up("gcp", tmp_path)
+    assert project.ids() == ids, "what was made is known, and nothing was made twice"
+
+    # It was looked up, and was not there (the hint's `pulumi refresh` asks for each).
+    project.stack.refresh(clear_pending_creates=True, suppress_progress=True)
+    verbs.up("gcp", tmp_path)
+    assert ids.items() <= project.ids().items()
+    assert "mlflow-server-deployment" in project.state()
+
+
+@pytest.mark.core
+def test_state_in_a_folder_is_refused_unless_the_stack_says_so(tmp_path: Path):
+    project = GcpProject(tmp_path, "gcp")
+    project.change(localState=False)
+    with pytest.raises(Failure, match="would lie on this machine only") as refused:
+        verbs.up("gcp", tmp_path)
+    assert "make backend STACK=gcp" in refused.value.hint
 
 
 @pytest.mark.core
