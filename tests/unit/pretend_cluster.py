@@ -39,7 +39,7 @@ class Pretend(Api):
         self.tick: Callable[[], None] = lambda: None
         self._made = 0
 
-    def put(self, kind: str, name: str, **content: Any) -> Object:
+    def put(self, kind: str, name: str, /, **content: Any) -> Object:
         self._made += 1
         metadata = {
             "name": name,

@@ -143,7 +143,7 @@ def test_one_that_is_deleted_meanwhile_is_told(cluster: Pretend) -> None:
     deployment(cluster, 1)
     begun = roll(cluster, "serve")
     del cluster.objects["deployments", "serve"]
-    with pytest.raises(Failed, match="was deleted"):
+    with pytest.raises(Failed, match="there is no Deployment serve"):
         wait(cluster, begun)
 
 

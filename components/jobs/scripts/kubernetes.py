@@ -1,6 +1,6 @@
 """The Kubernetes API, as a pod's own ServiceAccount reaches it.
 
-For the scripts of this folder that run in pods as ``python -m scripts.<name>``: a module ``kubernetes`` on
+For the scripts of this folder that run in pods as ``python -m launcher.<name>``: a module ``kubernetes`` on
 the path itself would hide the client of that name. The standard library only, Python 3.10 and newer.
 """
 

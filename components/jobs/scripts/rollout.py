@@ -1,6 +1,6 @@
 """Roll services and model servers to their newest code or model, and wait until they serve it.
 
-Runs in a pod as ``python -m scripts.rollout NAME…``, by a pipeline's stage or a service's schedule. What a
+Runs in a pod as ``python -m launcher.rollout NAME…``, by a pipeline's stage or a service's schedule. What a
 Deployment offers is all it takes: a new pod template, and the status that tells how far its pods are.
 """
 
@@ -15,6 +15,8 @@ from .pods import newest, why
 DEPLOYMENTS = "apps/v1/deployments"
 ROLLED = "mlflow/rolled-at"
 """Annotation of the pods: another value makes new ones."""
+ROLLED_BY = "mlflow/rolled-by"
+"""Annotation of the pods: the pipeline's run and stage, so that its next pod does not roll again."""
 WANTED = "mlflow/replicas"
 """Annotation of a Deployment: how many pods it has once there is something to serve."""
 SERVICE = "mlflow/service"
@@ -29,23 +31,27 @@ class Failed(Exception):  # noqa: N818 - what a person sees
     """A rollout that did not come to its end; the pods from before go on serving."""
 
 
-def roll(api, name):
+def roll(api, name, by=""):
     """Begin a rollout: new pods one after the other, and the first ones where there were none.
 
+    :param by: who asks, kept on the pods; :func:`rolled_by` tells it.
     :returns: the Deployment.
     """
-    found = api.get(DEPLOYMENTS, name)
-    if found is None:
-        raise Failed(f"there is no Deployment {name}; `make up` makes it")
+    found = _deployment(api.get(DEPLOYMENTS, name), name)
     now = datetime.now(timezone.utc).isoformat(timespec="microseconds")  # noqa: UP017 - Python 3.10
-    spec = {"template": {"metadata": {"annotations": {ROLLED: now}}}}
-    wanted = found["metadata"].get("annotations", {}).get(WANTED)
+    spec = {"template": {"metadata": {"annotations": {ROLLED: now, ROLLED_BY: by or None}}}}
     if found["spec"].get("replicas") == 0:
+        wanted = found["metadata"].get("annotations", {}).get(WANTED)
         if not wanted:
             raise Failed(f"{name} was scaled to no pods by hand; scale it up")
         spec["replicas"] = int(wanted)
     log.info("rolling %s", name)
     return api.patch(DEPLOYMENTS, name, {"spec": spec})
+
+
+def rolled_by(deployment):
+    """Who asked for the last rollout."""
+    return deployment["spec"]["template"]["metadata"].get("annotations", {}).get(ROLLED_BY)
 
 
 def wait(api, deployment):
@@ -55,28 +61,26 @@ def wait(api, deployment):
     :raises Failed: at the startup limit, with what its newest pod says.
     """
     name, wanted = deployment["metadata"]["name"], deployment["spec"].get("replicas", 1)
-    generation, start = deployment["metadata"]["generation"], time.monotonic()
-    # Of one step; the controller tells when it is over. This is for a Deployment that nobody looks after.
+    # The controller tells when one step is over; this is for a Deployment that nobody looks after.
     limit = (deployment["spec"].get("progressDeadlineSeconds") or LIMIT) * (wanted + 1) + 60
+    start = time.monotonic()
     try:
-        api.until(DEPLOYMENTS, name, lambda found: done(found, name, generation), seconds=limit)
+        api.until(DEPLOYMENTS, name, lambda found: done(found, name) or None, seconds=limit)
     except (Failed, Late) as trouble:
-        pods = api.list("v1/pods", labels=f"{SERVICE}={name}")
-        raise Failed(f"{name}: {trouble}; {why(newest(pods) or {}) or 'its pods say nothing'}") from None
-    log.info("%s serves with %s of %s pods after %.0f s", name, wanted, wanted, time.monotonic() - start)
+        raise explained(api, name, trouble) from None
+    log.info("%s serves after %.0f s", name, time.monotonic() - start)
 
 
-def done(found, name, generation):
-    """Whether a rollout is through: True, or None while it is not.
+def done(found, name):
+    """Whether the last rollout of a Deployment is through. Source: kubectl's rollout status.
 
     :raises Failed: when it cannot be any more.
     """
-    if found is None:
-        raise Failed(f"Deployment {name} was deleted")
+    _deployment(found, name)
     status, wanted = found.get("status", {}), found["spec"].get("replicas", 1)
-    if status.get("observedGeneration", 0) < generation:
-        return None
-    if found["metadata"]["generation"] > generation and wanted == 0:
+    if status.get("observedGeneration", 0) < found["metadata"]["generation"]:
+        return False
+    if wanted == 0:
         raise Failed("somebody scaled it to no pods")
     conditions = {each["type"]: each for each in status.get("conditions", [])}
     if conditions.get("Progressing", {}).get("reason") == "ProgressDeadlineExceeded":
@@ -84,7 +88,19 @@ def done(found, name, generation):
         blocked = f" ({refused['message']})" if refused.get("status") == "True" else ""
         raise Failed(f"no new pod became ready within {limit} s{blocked}")
     counts = [status.get(each, 0) for each in ("replicas", "updatedReplicas", "availableReplicas")]
-    return True if counts == [wanted] * 3 else None
+    return counts == [wanted] * 3
+
+
+def explained(api, name, trouble):
+    """A failed rollout with what the newest pod says of it."""
+    said = why(newest(api.list("v1/pods", labels=f"{SERVICE}={name}")) or {})
+    return Failed(f"{name}: {trouble}" + (f"; {said}" if said else ""))
+
+
+def _deployment(found, name):
+    if found is None:
+        raise Failed(f"there is no Deployment {name}; `make up` makes it")
+    return found
 
 
 def main(names):

@@ -1,0 +1,314 @@
+"""Run the stages of a pipeline: each once those it follows are done, those of one step at the same time.
+
+Runs in a pod as ``python -m launcher.pipeline``, in a Job that is one run of the pipeline. A stage is a Job
+made from its job's CronJob, or the rollout of a Deployment; Kubernetes does the work, retries and keeps the
+state. The stages' Jobs are found by their labels, so that this pod's successor goes on where this one was
+killed, and they belong to the pipeline's Job, so that they go when it is deleted.
+"""
+
+import argparse
+import copy
+import hashlib
+import json
+import logging
+import os
+import signal
+import sys
+import time
+from datetime import datetime, timezone
+
+from . import rollout
+from .kubernetes import PASSING, Api, Late, Refused, Unreachable
+from .pods import newest, why
+
+JOBS = "batch/v1/jobs"
+CRON_JOBS = "batch/v1/cronjobs"
+JOB = "mlflow/job"
+"""Label of a job's CronJob, its Jobs and their pods: its name in the settings."""
+RUN = "mlflow/pipeline-run"
+"""Label of the stages' Jobs: the name of the pipeline's own Job."""
+STAGE = "mlflow/stage"
+"""Label of a stage's Job."""
+MAIN = "job"
+"""The container that runs the code."""
+NAME_LIMIT = 63
+"""Of a Job's name, which is a label of its pods. Source: Kubernetes, "Jobs"."""
+FAILED, UNANSWERED, STOPPED = 1, 75, 143
+"""Exit codes: a stage has failed for good; the API server stays away (EX_TEMPFAIL); SIGTERM (128 + 15). After
+the last two the Job makes another pod."""
+PERIOD = 2.0
+"""Seconds between two looks at the stages."""
+COMPLAIN = 30.0
+"""Seconds between two looks at what their pods wait for."""
+END_SECONDS = 50
+"""For the stages' pods to close their runs (grace period 45 s), within this pod's own grace period."""
+
+log = logging.getLogger("pipeline")
+
+
+class Stopped(BaseException):
+    """SIGTERM came."""
+
+
+class Failed(Exception):  # noqa: N818 - what a person sees
+    """The pipeline cannot come to its end."""
+
+
+class Pipeline:
+    """One run of a pipeline.
+
+    :param stages: name → {"job": …, "parameters": [name=value], "retries", "deadlineSeconds"} or
+        {"deployment": …}, each with "after": [names].
+    :param run, uid: of the pipeline's own Job.
+    """
+
+    def __init__(self, api, name, stages, run, uid):
+        self.api, self.name, self.stages, self.run, self.uid = api, name, stages, run, uid
+        self.begun, self.done, self.said, self.complained = set(), set(), {}, time.monotonic()
+
+    def work(self):
+        """Until all stages are done.
+
+        :raises Failed: with the first stage that failed, once the others have ended.
+        """
+        start = time.monotonic()
+        while not self.look():
+            time.sleep(PERIOD)
+        log.info(
+            "%s: all %d stages are done, after %.0f s", self.run, len(self.stages), time.monotonic() - start
+        )
+
+    def look(self):
+        """Start what can start, and note what is done; whether everything is."""
+        jobs = {job["metadata"]["labels"][STAGE]: job for job in self._own_jobs()}
+        for name in self.stages:
+            if name not in self.done:
+                self._work(name, jobs)
+        if time.monotonic() - self.complained > COMPLAIN:
+            self.complained = time.monotonic()
+            self._complain([job for name, job in jobs.items() if name not in self.done])
+        return len(self.done) == len(self.stages)
+
+    def _work(self, name, jobs):
+        stage, job = self.stages[name], jobs.get(name)
+        if not self.done.issuperset(stage.get("after", [])):
+            return
+        if "job" not in stage:
+            self._roll(name, stage["deployment"])
+        elif job is None:
+            if name in self.begun:
+                raise Failed(f"stage {name}: somebody deleted its Job")
+            self._start(name, stage)
+        else:
+            self.begun.add(name)
+            verdict = _verdict(job)
+            if verdict and verdict["type"] == "Failed":
+                raise Failed(f"stage {name} failed: {self._cause(job, verdict)}")
+            if verdict:
+                self._note_done(name, f"Job {job['metadata']['name']}")
+
+    def _start(self, name, stage):
+        template = self.api.get(CRON_JOBS, stage["job"])
+        if template is None:
+            raise Failed(f"stage {name}: there is no job {stage['job']}; `make up` makes it")
+        if not self._room(name, template):
+            return
+        manifest = self.manifest(name, stage, template)
+        job = manifest["metadata"]["name"]
+        try:
+            self.api.create(JOBS, manifest)
+        except Refused as refused:
+            if refused.status != 409:
+                raise Failed(f"stage {name}: {refused}") from None
+            # Ours, when the answer was lost on its way; it is found by its label then.
+            there = self.api.get(JOBS, job)
+            if there is not None and not _owned(there, self.uid):
+                raise Failed(f"stage {name}: there is a Job {job} that is not this pipeline's") from None
+        self.begun.add(name)
+        log.info("%s started, as Job %s", name, job)
+
+    def _room(self, name, template):
+        """Whether the job's own `concurrency` lets it start; runs of whatever origin count."""
+        job, policy = template["metadata"]["name"], template["spec"].get("concurrencyPolicy", "Allow")
+        if policy == "Allow":
+            return True
+        others = [each for each in self.api.list(JOBS, labels=f"{JOB}={job}") if _verdict(each) is None]
+        for other in others if policy == "Replace" else ():
+            self.api.delete(JOBS, other["metadata"]["name"])
+        if others:
+            verb = "ends" if policy == "Replace" else "waits for"
+            self._say(
+                name, f"{name} {verb} Job {others[0]['metadata']['name']} ({job} allows one run at a time)"
+            )
+        return not others
+
+    def manifest(self, name, stage, template):
+        """The Job of a stage: what the CronJob would make, with the stage's own words."""
+        source = copy.deepcopy(template["spec"]["jobTemplate"])
+        spec, labels = source["spec"], {RUN: self.run, STAGE: name}
+        # It stays as long as the pipeline's own Job: gone, it would be taken for one not yet started.
+        spec.pop("ttlSecondsAfterFinished", None)
+        for field, key in (("backoffLimit", "retries"), ("activeDeadlineSeconds", "deadlineSeconds")):
+            if stage.get(key) is not None:
+                spec[field] = stage[key]
+        pod = spec["template"]
+        pod.setdefault("metadata", {}).setdefault("labels", {}).update(labels)
+        main = next(each for each in pod["spec"]["containers"] if each["name"] == MAIN)
+        main.setdefault("env", []).append({"name": "JOB_TRIGGER", "value": f"pipeline/{self.name}"})
+        main["command"] += [f"--param={parameter}" for parameter in stage.get("parameters", [])]
+        owner = {"apiVersion": "batch/v1", "kind": "Job", "name": self.run, "uid": self.uid}
+        metadata = source.get("metadata") or {}
+        metadata = {
+            "name": name_of(self.run, name),
+            "labels": {**metadata.get("labels", {}), **labels},
+            "annotations": metadata.get("annotations", {}),
+            "ownerReferences": [owner],
+        }
+        return {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec}
+
+    def _roll(self, name, deployment):
+        mine = f"{self.run}/{name}"
+        try:
+            found = self.api.get(rollout.DEPLOYMENTS, deployment)
+            if found is None or rollout.rolled_by(found) != mine:
+                rollout.roll(self.api, deployment, by=mine)
+            elif rollout.done(found, deployment):
+                self._note_done(name, deployment)
+        except rollout.Failed as trouble:
+            said = rollout.explained(self.api, deployment, trouble)
+            raise Failed(f"stage {name} failed: {said}") from None
+
+    def _note_done(self, name, what):
+        self.done.add(name)
+        log.info("%s is done (%s)", name, what)
+
+    def _complain(self, jobs):
+        """Tell what stands in the way of stages that have begun; it may pass by itself."""
+        for job in jobs:
+            name, stage = job["metadata"]["name"], job["metadata"]["labels"][STAGE]
+            pods = self.api.list("v1/pods", labels=f"batch.kubernetes.io/job-name={name}")
+            trouble = why(newest(pods) or {}) if pods else self._why_no_pod(name)
+            if trouble:
+                self._say(stage, f"{stage} waits: {trouble}")
+
+    def _why_no_pod(self, job):
+        fields = f"involvedObject.name={job},involvedObject.kind=Job,reason=FailedCreate"
+        events = self.api.list("v1/events", fields=fields)
+        return events[-1]["message"] if events else ""
+
+    def _say(self, stage, line):
+        if self.said.get(stage) != line:
+            self.said[stage] = line
+            log.warning("%s", line)
+
+    def _cause(self, job, verdict):
+        """Why a stage's Job failed, with the last lines of its last pod."""
+        name = job["metadata"]["name"]
+        told = f"Job {name}: {verdict.get('reason')}: {verdict.get('message')}"
+        pods = self.api.list("v1/pods", labels=f"batch.kubernetes.io/job-name={name}")
+        said = why(newest(pods) or {})
+        return f"{told}\n{said}" if said else told
+
+    def over(self):
+        """Whether this run itself has ended, and not merely its pod: deleted, or over its deadline."""
+        own = self.api.get(JOBS, self.run)
+        if own is None or own["metadata"]["uid"] != self.uid or own["metadata"].get("deletionTimestamp"):
+            return True
+        conditions = own.get("status", {}).get("conditions", [])
+        if any(
+            each["type"] in ("Failed", "FailureTarget") and each["status"] == "True" for each in conditions
+        ):
+            return True
+        start, limit = own.get("status", {}).get("startTime"), own["spec"].get("activeDeadlineSeconds")
+        if not start or not limit:
+            return False
+        begun = datetime.fromisoformat(start.replace("Z", "+00:00"))
+        return (datetime.now(timezone.utc) - begun).total_seconds() >= limit  # noqa: UP017 - Python 3.10
+
+    def end(self):
+        """End the stages that work; their pods close their runs."""
+        working = [job["metadata"]["name"] for job in self._own_jobs() if _verdict(job) is None]
+        for job in working:
+            log.info("ending Job %s", job)
+            self.api.delete(JOBS, job)
+        deadline = time.monotonic() + END_SECONDS
+        for job in working:
+            left = max(0.0, deadline - time.monotonic())
+            try:
+                self.api.until(JOBS, job, lambda found: True if found is None else None, seconds=left)
+            except Late:
+                log.warning("Job %s has not ended within %d s; Kubernetes goes on with it", job, END_SECONDS)
+
+    def _own_jobs(self):
+        return [job for job in self.api.list(JOBS, labels=f"{RUN}={self.run}") if _owned(job, self.uid)]
+
+
+def name_of(run, stage):
+    """A stage's Job: the same at each attempt, so that none is started twice."""
+    name = f"{run}-{stage}"
+    if len(name) <= NAME_LIMIT:
+        return name
+    mark = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return f"{name[: NAME_LIMIT - 9]}-{mark}"
+
+
+def _verdict(job):
+    """The condition Complete or Failed of a Job; None while it works."""
+    for condition in job.get("status", {}).get("conditions", []):
+        if condition["status"] == "True" and condition["type"] in ("Complete", "Failed"):
+            return condition
+    return None
+
+
+def _owned(job, uid):
+    return any(owner["uid"] == uid for owner in job["metadata"].get("ownerReferences", []))
+
+
+def execute(pipeline):
+    """Everything to the pipeline's end; the exit code."""
+    try:
+        pipeline.work()
+    except Stopped:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        if pipeline.over():
+            log.warning("stopped from outside")
+            pipeline.end()
+        else:
+            log.warning("this pod was stopped, the pipeline goes on in the next one")
+        return STOPPED
+    except (Failed, Refused) as failed:
+        if isinstance(failed, Refused) and failed.status in PASSING:
+            raise
+        log.error("%s", failed)  # noqa: TRY400 - the line is the message
+        pipeline.end()
+        left = [name for name in pipeline.stages if name not in pipeline.done]
+        log.error("%s failed; not done: %s", pipeline.run, ", ".join(left))  # noqa: TRY400
+        return FAILED
+    return 0
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("name", help="of the pipeline")
+    parser.add_argument("--stages", required=True, help="as JSON")
+    args = parser.parse_args()
+    logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s", stream=sys.stdout)
+    for logger in (log, rollout.log):
+        logger.setLevel(os.environ.get("LAUNCHER_LOG_LEVEL", "INFO"))
+
+    def on_term(_signal, _frame):
+        raise Stopped
+
+    signal.signal(signal.SIGTERM, on_term)
+    try:
+        run, uid = os.environ["JOB_RUN"], os.environ["JOB_UID"]
+        return execute(Pipeline(Api(), args.name, json.loads(args.stages), run, uid))
+    except (Refused, Unreachable) as error:
+        log.error("%s", error)  # noqa: TRY400 - the line is the message
+        return UNANSWERED
+    except Stopped:
+        return STOPPED
+
+
+if __name__ == "__main__":
+    sys.exit(main())
