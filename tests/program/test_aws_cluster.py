@@ -638,6 +638,8 @@ def test_container_logs_are_sent_where_the_stack_says_so_and_kept_for_a_month() 
         settings = json.loads(inputs(found.one("Addon", "observability"))["configurationValues"])
         assert settings["containerLogs"] == {"enabled": True}
         assert settings["manager"]["applicationSignals"]["autoMonitor"]["monitorAllServices"] is False
+        collected = settings["agent"]["config"]["logs"]["metrics_collected"]
+        assert collected == {"application_signals": {}}, "metrics of containers are charged apart"
         groups = [one for one in found.of_type("LogGroup") if "container-logs" in one.name]
         assert {inputs(one)["retentionInDays"] for one in groups} == {30}
         arns = {f"{one.outputs['arn']}{end}" for one in groups for end in ("", ":*")}
@@ -647,6 +649,8 @@ def test_container_logs_are_sent_where_the_stack_says_so_and_kept_for_a_month() 
             if name == "mlflow-container-logs-role-logs"
         ]
         assert set(allowed["Resource"]) == arns
+        names = {inputs(one)["name"].rpartition("/")[2] for one in groups}
+        assert names == {"application", "dataplane", "host"}, "metrics come in as the log `performance`"
         assert not any("container-logs" in one.name for one in created(compute=mode).resources)
 
 

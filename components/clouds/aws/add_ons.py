@@ -140,9 +140,12 @@ class ClusterAddOns(_AddOns):
 
 
 class ContainerLogs(_AddOns):
-    """What containers write, in CloudWatch Logs for a month.
+    """What containers write, in CloudWatch Logs for a month; no metrics, which are charged apart.
 
-    The add-on also watches applications from inside; that is switched off, for it changes their pods.
+    The add-on's default is given without Container Insights, in which a configuration takes the place of the
+    whole default (CloudWatch user guide, "Install the CloudWatch agent with the Amazon CloudWatch
+    Observability EKS add-on"). It also watches applications from inside; that is switched off, for it changes
+    their pods. The role could write neither.
     """
 
     def __init__(self, name: str, args: AddOnsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -154,7 +157,7 @@ class ContainerLogs(_AddOns):
                 retention_in_days=LOG_DAYS,
                 opts=self._child,
             )
-            for kind in ("application", "dataplane", "host", "performance")
+            for kind in ("application", "dataplane", "host")
         ]
         account = "cloudwatch-agent"
         role = self._role(
@@ -176,7 +179,8 @@ class ContainerLogs(_AddOns):
                 "containerLogs": {"enabled": True},
                 "agent": {
                     "config": {
-                        "logs": {"metrics_collected": {"kubernetes": {"enhanced_container_insights": False}}}
+                        "logs": {"metrics_collected": {"application_signals": {}}},
+                        "traces": {"traces_collected": {"application_signals": {}}},
                     }
                 },
                 "manager": {"applicationSignals": {"autoMonitor": {"monitorAllServices": False}}},
