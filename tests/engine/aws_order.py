@@ -42,6 +42,40 @@ NETWORK = [
     ("Cluster", "Subnet mlflow-network-private-0"),
     ("Subnet", "Vpc"),
 ]
+IRSA = [
+    # A pod finds its role through the issuer, from its first second to its last.
+    ("Deployment", "OpenIdConnectProvider"),
+    ("Deployment", "RolePolicy mlflow-server-role-connect"),
+    ("Deployment", "RolePolicy mlflow-server-role-artifacts"),
+    ("Job mlflow-bootstrap", "RolePolicy mlflow-database-admin-role-bootstrap"),
+    ("Role mlflow-server-role", "OpenIdConnectProvider"),
+    ("Role mlflow-jobs-role", "OpenIdConnectProvider"),
+    ("Role mlflow-database-admin-role", "OpenIdConnectProvider"),
+    ("OpenIdConnectProvider", "Cluster"),
+]
+IN_CLUSTER = [
+    # Who writes goes before what it writes to, and a volume goes while there are nodes to let go of it.
+    ("Deployment", "StatefulSet"),
+    ("Deployment", "PersistentVolumeClaim mlflow-artifacts-volume"),
+    ("StatefulSet", "PersistentVolumeClaim mlflow-database-volume"),
+    ("StatefulSet", "Secret mlflow-database-password"),
+    ("PersistentVolumeClaim", "StorageClass"),
+    ("PersistentVolumeClaim", "NodePool"),
+    ("StatefulSet", "NodePool"),
+    ("PersistentVolumeClaim", "Namespace"),
+    ("Namespace", "Cluster"),
+]
+CONTAINER_LOGS = [
+    # EKS would make the groups itself, and keep what they hold for ever.
+    ("Addon mlflow-container-logs-amazon-cloudwatch-observability", f"LogGroup mlflow-container-logs-{kind}")
+    for kind in ("application", "dataplane", "host")
+] + [
+    (
+        "Addon mlflow-container-logs-amazon-cloudwatch-observability",
+        "RolePolicy mlflow-container-logs-role-logs",
+    ),
+    ("Addon mlflow-container-logs-amazon-cloudwatch-observability", "Cluster"),
+]
 AUTO_MODE = [
     ("Service mlflow-exposure-external", "NodePool"),
     ("Namespace", "NodePool"),

@@ -7,21 +7,24 @@ cloud or a cluster. Every test that changes something works on a copy of one sta
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import stat
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pulumi
 import pytest
 
 from tests.engine.anyprovider.plugin import DELAY, DRIFT, FAIL
-from tests.engine.aws_order import AUTO_MODE, NETWORK, NODE_GROUPS, PODS_AND_DATA, unordered
-from tests.engine.conftest import Outcome, Project, place_plugins
+from tests.engine.aws_order import AUTO_MODE, NETWORK, PODS_AND_DATA, unordered
+from tests.engine.aws_project import (
+    EXISTING,
+    INSTANCE,
+    SETTINGS,
+    AwsProject,
+    copy_of,
+    nowhere,  # noqa: F401 - a fixture
+)
+from tests.engine.conftest import Outcome
 from tests.engine.test_interrupted import being_made, kill_when
-from tools.common import ROOT, Failure
+from tools.common import Failure
 from tools.engine import verbs
 from tools.engine.progress import kind_of, name_of
 from tools.engine.workspace import root_program
@@ -31,71 +34,6 @@ pytestmark = [
     # The SDK complains of its own classes when it loads them.
     pytest.mark.filterwarnings("ignore::DeprecationWarning:pulumi_aws"),
 ]
-
-INSTANCE = "aws:rds/instance:Instance"
-SETTINGS: dict[str, Any] = {
-    "aws:region": "eu-west-1",
-    "mlflow:cloud": "aws",
-    "mlflow:localState": True,
-    "mlflow:tags": {"team": "data"},
-    "mlflow:exposure": {
-        "external": {
-            "host": "mlflow.example.com",
-            "allow": ["203.0.113.0/24"],
-            "certificate": "arn:aws:acm:eu-west-1:123456789012:certificate/1",
-        }
-    },
-    "mlflow:auth": {"mode": "basic"},
-    "mlflow:server": {"replicas": 2},
-}
-PROGRAM = f"import runpy\nrunpy.run_path({str(ROOT / '__main__.py')!r}, run_name='__main__')\n"
-
-
-class AwsProject(Project):
-    """A throw-away project whose program is this checkout's own, with stack ``aws``."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        shutil.copy(ROOT / "Pulumi.yaml", self.root)
-        (self.root / "__main__.py").write_text(PROGRAM)
-        self.configure(SETTINGS)
-
-    def change(self, **settings: Any) -> None:
-        """Other values for some of the keys below ``mlflow:``."""
-        self.configure(SETTINGS | {f"mlflow:{key}": value for key, value in settings.items()})
-
-    def bring_up(self, **options: Any) -> Outcome:
-        return self.up(root_program(self.root), **options)
-
-    def plan(self) -> Outcome:
-        return self.preview(root_program(self.root))
-
-    def ids(self) -> dict[str, str]:
-        """URN → identifier, of everything that exists."""
-        resources = (self.stack.export_stack().deployment or {}).get("resources") or []
-        return {each["urn"]: each["id"] for each in resources if each.get("id")}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def nowhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """No credentials, no network, no cluster, and an ``aws`` that tells when somebody runs it."""
-    folder = tmp_path_factory.mktemp("nowhere")
-    place_plugins(folder / "bin", "aws", "docker-build", "kubernetes", "random")
-    called = folder / "called"
-    for tool in ("aws", "kubectl", "docker", "helm"):
-        script = folder / "bin" / tool
-        script.write_text(f'#!/bin/sh\necho {tool} "$@" >> {called}\nexit 1\n')
-        script.chmod(script.stat().st_mode | stat.S_IXUSR)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PATH", str(folder / "bin"), prepend=":")
-        patch.setenv("KUBECONFIG", str(folder / "none"))
-        patch.setenv("no_proxy", "127.0.0.1,localhost")
-        for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
-            patch.setenv(name, "http://127.0.0.1:9")
-        for name in [name for name in os.environ if name.startswith("AWS_")]:
-            patch.delenv(name)
-        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-        yield called
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +50,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[AwsProject, Outcome,
 @pytest.fixture
 def stack(made: tuple[AwsProject, Outcome, Outcome], tmp_path: Path) -> AwsProject:
     """A copy of it, to be changed."""
-    return _copy(made[0], tmp_path)
+    return copy_of(made[0], tmp_path)
 
 
 @pytest.fixture(scope="module")
@@ -120,16 +58,11 @@ def released(
     made: tuple[AwsProject, Outcome, Outcome], tmp_path_factory: pytest.TempPathFactory
 ) -> AwsProject:
     """A copy after ``make unprotect``; not to be changed."""
-    project = _copy(made[0], tmp_path_factory.mktemp("released"))
+    project = copy_of(made[0], tmp_path_factory.mktemp("released"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FORCE", "aws")
         verbs.unprotect("aws", project.root)
     return project
-
-
-def _copy(project: AwsProject, folder: Path) -> AwsProject:
-    shutil.copytree(project.root, folder / "aws", symlinks=True)
-    return AwsProject(folder / "aws", "aws")
 
 
 @pytest.mark.core
@@ -224,7 +157,7 @@ def test_another_database_is_refused_before_anything_has_changed(stack: AwsProje
 
 
 def test_another_engine_replaces_the_database_once_it_is_released(released: AwsProject, tmp_path: Path):
-    stack = _copy(released, tmp_path)
+    stack = copy_of(released, tmp_path)
     before_it = stack.state()["mlflow-database"]["inputs"]["identifier"]
     stack.change(protect=False, database={"engine": "mysql"})
     changed = stack.bring_up()
@@ -294,7 +227,7 @@ def test_a_plain_destroy_takes_nothing_that_is_protected_and_its_services_guard_
 
 @pytest.mark.core
 def test_after_unprotect_everything_goes_in_order_and_a_later_up_works(released: AwsProject, tmp_path: Path):
-    stack = _copy(released, tmp_path)
+    stack = copy_of(released, tmp_path)
     assert unordered(stack, [*PODS_AND_DATA, *NETWORK, *AUTO_MODE]) == []
     assert unordered(stack, [("Vpc", "Instance")]) == [("Vpc", "Instance")], "it can tell"
     gone = stack.destroy()
@@ -302,18 +235,6 @@ def test_after_unprotect_everything_goes_in_order_and_a_later_up_works(released:
     assert stack.state() == {}
     again = stack.bring_up()
     assert not again.failed, again.text
-
-
-def test_with_node_groups_their_controller_and_add_ons_outlive_what_needs_them(tmp_path: Path):
-    project = AwsProject(tmp_path, "aws")
-    nodes = {"compute": "node-groups", "nodes": {"min": 2, "max": 5}}
-    certificate = SETTINGS["mlflow:exposure"]["external"]["certificate"]
-    ingress = {"host": "web.example.com", "allow": ["203.0.113.0/24"], "certificate": certificate}
-    exposure = SETTINGS["mlflow:exposure"] | {"ingress": ingress, "internal": {"host": "in.example.com"}}
-    project.change(cluster={"create": nodes}, exposure=exposure, protect=False)
-    made = project.bring_up()
-    assert not made.failed, made.text
-    assert unordered(project, [*PODS_AND_DATA, *NETWORK, *NODE_GROUPS]) == []
 
 
 @pytest.mark.core
@@ -335,14 +256,6 @@ def test_an_up_that_was_killed_while_rds_worked_is_settled_by_its_owner_and_goes
     verbs.up("aws", tmp_path)
     assert ids.items() <= project.ids().items()
     assert "mlflow-server-deployment" in project.state()
-
-
-EXISTING = {
-    "cluster": {"existing": "data-platform", "has": ["auto-mode"]},
-    "images": {f"{image}": f"registry.example.com/{image}@sha256:{'a' * 64}" for image in ("server", "job")},
-    "protect": False,
-}
-"""A small stack: everything that can be there already is."""
 
 
 def test_an_up_that_a_quota_stopped_goes_on_and_an_existing_cluster_is_neither_made_nor_deleted(
@@ -393,7 +306,9 @@ def test_state_in_a_folder_is_refused_unless_the_stack_says_so(
 
 @pytest.mark.core
 def test_nothing_of_a_cloud_or_a_cluster_was_called(
-    made: tuple[AwsProject, Outcome, Outcome], released: AwsProject, nowhere: Path
+    made: tuple[AwsProject, Outcome, Outcome],
+    released: AwsProject,
+    nowhere: Path,  # noqa: F811 - the fixture
 ):
     kubeconfig = json.dumps(made[2].outputs["kubeconfig"])
     assert "get-token" in kubeconfig, "the kubeconfig asks aws for a token when it is used"

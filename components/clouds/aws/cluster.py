@@ -254,8 +254,8 @@ def _provider(facts: _Facts, account: Account) -> kubernetes.Provider:
     return kubernetes.Provider(
         "cluster",
         kubeconfig=_kubeconfig(facts, account),
-        # The same cluster, whatever a kubeconfig says of how it is reached.
-        cluster_identifier=facts.arn,
+        # Its own for a cluster's whole life, while one made anew under the old name has the old ARN.
+        cluster_identifier=facts.endpoint,
     )
 
 
