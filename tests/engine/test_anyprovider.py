@@ -8,7 +8,7 @@ from typing import Any
 import pulumi
 import pytest
 
-from tests.engine.anyprovider.plugin import DRIFT, FAIL
+from tests.engine.anyprovider.plugin import DRIFT, FAIL, LINGERING
 from tests.engine.anyprovider.rules import TABLES, Table, UnknownRuleError
 from tests.engine.conftest import Program, Project
 
@@ -175,3 +175,24 @@ def test_an_unlisted_property_or_type_never_counts_as_in_place():
         table.change("demo:index:Queue", "name")
     assert table.change("demo:index:Bucket", "tags.team") == "in-place"
     assert table.change("demo:index:Bucket", "versioning.mode") == "replaced"
+
+
+@pytest.mark.engine
+def test_a_deleted_resource_keeps_its_name_where_a_line_says_so_and_a_copied_one_is_no_made_up_one(
+    project: Project, demo: None, monkeypatch: pytest.MonkeyPatch
+):
+    def vault(**inputs: Any) -> Program:
+        return lambda: (pulumi.CustomResource("demo:index:Vault", "v", inputs), None)[1]
+
+    monkeypatch.setenv(LINGERING, str(project.root / "lingering"))
+    first = project.up(vault())
+    assert not first.failed, first.text
+    made_up = project.state()["v"]["inputs"]["vaultName"]
+    assert len(made_up) == len("v") + 8
+    assert project.state()["v"]["inputs"]["child"] == "v"
+    assert not project.destroy().failed
+    again = project.up(vault(vaultName=made_up))
+    assert f"keeps its name: demo:index:Vault {made_up}" in again.text
+    assert not project.up(vault()).failed
+    replaced = project.preview(vault(vaultName="another"))
+    assert ("create-replacement", "v") in replaced.planned

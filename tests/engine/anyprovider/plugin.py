@@ -8,7 +8,9 @@ import os
 import secrets
 import sys
 import time
+import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from google.protobuf import empty_pb2
@@ -38,8 +40,12 @@ FAIL = "ANYPROVIDER_FAIL"
 DRIFT = "ANYPROVIDER_DRIFT"
 """Environment variable: ``{type: {property: value}}``, JSON: what somebody else changed, or what a
 look-up finds."""
+LINGERING = "ANYPROVIDER_LINGERING"
+"""Environment variable: a file that remembers which names deleted resources keep (rule ``lingers``)."""
 AUTONAMED = "__autonamed"
 """Input that says that the name was made up; keys with these dashes are left out of every comparison."""
+COPIED = "{name}"
+"""Value of an ``autonamed`` line whose resources take the program's name as it is: nothing is made up."""
 
 
 class AnyProvider(Plugin):
@@ -73,10 +79,10 @@ class AnyProvider(Plugin):
             if "computed" in line.rules and given and not line.rules & {"default", "in-place", "replaced"}:
                 failures.append((line.property, "computed, not an input"))
             if "autonamed" in line.rules and not given:
-                name = request.urn.rsplit("::", 1)[1]
                 before = _get(olds, line.property) if AUTONAMED in olds else None
-                _put(inputs, line.property, before or f"{name}-{secrets.token_hex(4)[:7]}")
-                inputs[AUTONAMED] = True
+                _put(inputs, line.property, before or _name(line, request.urn.rsplit("::", 1)[1]))
+                if line.value != COPIED:
+                    inputs[AUTONAMED] = True
         for line in self._merged():
             if any(each.property == line.value for each in lines):
                 pairs = _get(self.config, line.property) or {}
@@ -133,6 +139,7 @@ class AnyProvider(Plugin):
             _take_time(request.urn)
             if os.environ.get(FAIL) == token_of(request.urn):
                 raise ProviderError("LimitExceeded: the quota is used up")
+            _refuse_lingering(self._lines(request.urn), decode(request.properties))
             made_up = hashlib.sha256((request.urn + secrets.token_hex(4)).encode()).hexdigest()[:12]
             identifier, outputs = self._answer(request.urn, request.properties, made_up)
             if has_unknown(outputs):
@@ -172,6 +179,7 @@ class AnyProvider(Plugin):
                     raise ProviderError(f"cannot be deleted while {line.property} is true")
                 if "empties" in line.rules and not held.get(line.property):
                     raise ProviderError(f"not empty: cannot be deleted while {line.property} is not true")
+            _keep_lingering(self._lines(request.urn), held)
             return empty_pb2.Empty()
 
         return self.guarded(context, delete)
@@ -210,6 +218,8 @@ class AnyProvider(Plugin):
         digest = UNKNOWN if has_unknown(outputs) else hashlib.sha256(text).hexdigest()
         known = {"name": urn.rsplit("::", 1)[1], "id": identifier, "hash": digest} | self.config
         for line in self._lines(urn):
+            if "unanswered" in line.rules:
+                _drop(outputs, line.property)
             if not line.rules & {"computed", "default"} or _get(outputs, line.property) is not None:
                 continue
             decided = identifier or "default" in line.rules
@@ -232,6 +242,13 @@ def _get(properties: Any, path: str) -> Any:
     return properties
 
 
+def _drop(properties: Properties, path: str) -> None:
+    parent, _, last = path.rpartition(".")
+    held = _get(properties, parent) if parent else properties
+    if isinstance(held, dict):
+        held.pop(last, None)
+
+
 def _put(properties: Any, path: str, value: Any) -> None:
     """Set a nested value in a dictionary or, where nothing else may change, in the message itself."""
     *parents, last = path.split(".")
@@ -240,6 +257,36 @@ def _put(properties: Any, path: str, value: Any) -> None:
             properties[part] = {}
         properties = properties[part]
     properties[last] = value
+
+
+def _name(line: Line, name: str) -> str:
+    """A name for a resource that was given none."""
+    if not line.value:
+        return f"{name}-{secrets.token_hex(4)[:7]}"
+    return line.filled({"name": name, "fresh": secrets.token_hex(4), "uuid": str(uuid.uuid4())})
+
+
+def _lingering(lines: list[Line], properties: Properties) -> list[str]:
+    return [
+        f"{line.type} {_get(properties, line.property)}"
+        for line in lines
+        if "lingers" in line.rules and _get(properties, line.property)
+    ]
+
+
+def _keep_lingering(lines: list[Line], properties: Properties) -> None:
+    kept, names = os.environ.get(LINGERING), _lingering(lines, properties)
+    if kept and names:
+        with Path(kept).open("a") as file:
+            file.writelines(f"{each}\n" for each in names)
+
+
+def _refuse_lingering(lines: list[Line], properties: Properties) -> None:
+    kept = Path(os.environ.get(LINGERING) or os.devnull)
+    taken = set(kept.read_text().splitlines()) if kept.exists() else set()
+    for each in _lingering(lines, properties):
+        if each in taken:
+            raise ProviderError(f"a deleted resource keeps its name: {each}")
 
 
 def _take_time(urn: str) -> None:
