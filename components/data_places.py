@@ -6,20 +6,26 @@ delete it with its volume.
 
 from __future__ import annotations
 
-from .settings import Stack, artifacts_place, database_place
+from .settings import AnyStack, Stack, artifacts_place, database_place
 from .settings.artifacts import ManagedArtifacts
 from .settings.aws import AwsDatabase, AwsStack
+from .settings.azure import AzureStack
+from .settings.azure_places import places as azure_places
 from .settings.cluster import ManagedCluster
 from .settings.database import ManagedDatabase, Place
+from .settings.existing import ExistingStack
 
 MADE = "made by the stack"
 
 
-def data_places(settings: Stack, cluster: str | None) -> dict[str, str]:
+def data_places(settings: AnyStack, cluster: str | None) -> dict[str, str]:
     """Key path → value, for every setting whose change moves the data.
 
     :param cluster: the identity of the cluster; None where it is not known.
     """
+    if isinstance(settings, ExistingStack):
+        kept = any(job.workspace.claim for job in settings.jobs.values())
+        return {"mlflow:tracking.namespace": settings.namespace} if kept else {}
     database, artifacts = settings.database, settings.artifacts
     places = {
         "mlflow:namespace": settings.namespace,
@@ -51,6 +57,8 @@ def _of_clouds(settings: Stack) -> dict[str, str]:
         places["mlflow:cluster.create.network"] = settings.new_cluster.network
         # Claims name the provisioner of one way, and a Service's load balancer class never changes.
         places["mlflow:cluster.create.compute"] = str(settings.new_cluster.compute)
+    if isinstance(settings, AzureStack):
+        places |= azure_places(settings)
     if isinstance(database, ManagedDatabase) and stores[0] is Place.MANAGED:
         existing = database.existing
         places["mlflow:database.existing"] = (existing and (existing.instance or existing.cluster)) or MADE

@@ -29,8 +29,6 @@ from .locks import Locks, LocksArgs
 from .provider import connect_subscription
 from .resource_group import Place, resource_group
 
-MADE = "made by the stack"
-
 
 def build(settings: AzureStack) -> Foundation:
     """The foundation on Azure.
@@ -71,7 +69,7 @@ class _Builder:
             database=database.database if database else None,
             artifacts=container.store if container else None,
             exports=self._exports(database, container, registry),
-            data_places=self._data_places(),
+            data_places={"azure-native:location": self._place.location},
         )
 
     def _principal(self, name: str, account: str, *, protect: bool = False) -> WorkloadPrincipal:
@@ -160,27 +158,3 @@ class _Builder:
             "registry": registry.server,
             "identities": {"server": self._server.client_id, "jobs": self._jobs.client_id},
         }
-
-    def _data_places(self) -> dict[str, str]:
-        """What else names the database and the container: another value is another, empty one."""
-        settings = self._settings
-        places = {
-            "azure-native:location": self._place.location,
-            "mlflow:azure.resourceGroup": settings.azure.resource_group or MADE,
-        }
-        if self._managed:
-            database = settings.database
-            places["mlflow:database.existing"] = (
-                str(database.existing.instance) if database.existing else MADE
-            )
-            places["mlflow:database.name"] = database.name
-            if database.existing is None:
-                places["mlflow:database.access"] = str(database.access)
-                places["mlflow:database.geoRedundantBackups"] = str(database.geo_redundant_backups)
-        if artifacts_place(settings) is StorePlace.MANAGED:
-            found = settings.artifacts.existing
-            account = settings.artifacts.account
-            places["mlflow:artifacts.existing"] = (
-                f"{account}/{found.name}/{found.prefix or ''}" if found else MADE
-            )
-        return places

@@ -140,7 +140,7 @@ def _made(settings: AzureStack, new: NewAzureCluster, place: Place) -> _Facts:
         f"{NAME}-pool",
         plane.cluster,
         new,
-        pulumi.ResourceOptions(provider=place.subscription.provider, delete_before_replace=True),
+        place.subscription.provider,
         **common,
     )
     if workspace:

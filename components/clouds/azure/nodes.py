@@ -19,6 +19,9 @@ SYSTEM, USER = "system", "user"
 ONLY_SYSTEM = "CriticalAddonsOnly=true:NoSchedule"
 """AKS, "Manage system node pools": keeps everything else off them."""
 SURGE = "1"
+KEPT = ("availabilityZones", "osDiskSizeGB", "osDiskType", "vnetSubnetID")
+"""What AKS never changes of a pool, and the provider does not know (Pulumi,
+azure.containerservice.KubernetesClusterNodePool: properties that cycle the pool); the size it does."""
 
 
 def pool(
@@ -62,10 +65,10 @@ def user_pool(
     name: str,
     cluster: containerservice.ManagedCluster,
     settings: NewAzureCluster,
-    opts: pulumi.ResourceOptions,
+    provider: pulumi.ProviderResource,
     **common: Any,
 ) -> containerservice.AgentPool:
-    """The pool of MLflow and jobs. Its name is fixed, so another size takes the old nodes away first."""
+    """The pool of MLflow and jobs. Its name is fixed, so other machines take the old nodes away first."""
     place: Place = common["place"]
     return containerservice.AgentPool(
         name,
@@ -74,5 +77,7 @@ def user_pool(
         agent_pool_name=USER,
         mode=containerservice.AgentPoolMode.USER,
         **pool(settings.nodes, settings.nodes.bounds, **common),
-        opts=opts,
+        opts=pulumi.ResourceOptions(
+            provider=provider, delete_before_replace=True, replace_on_changes=list(KEPT)
+        ),
     )
