@@ -291,17 +291,17 @@ def test_no_row_of_a_job_holds_by_itself(row: Row) -> None:
 
 
 def test_no_setting_of_a_job_is_left_out() -> None:
-    assert sorted(row.path for row in ROWS) == sorted(_paths(Job, ""))
+    assert sorted(row.path for row in ROWS) == sorted(setting_paths(Job))
 
 
-def _paths(model: type[BaseModel], above: str) -> list[str]:
+def setting_paths(model: type[BaseModel], above: str = "") -> list[str]:
     found = []
     for name, field in model.model_fields.items():
         path = f"{above}{field.alias or name}"
         inner = [
             kind for kind in _kinds(field.annotation) if isinstance(kind, type) and issubclass(kind, Model)
         ]
-        found += _paths(inner[0], f"{path}.") if inner else [path]
+        found += setting_paths(inner[0], f"{path}.") if inner else [path]
     return found
 
 

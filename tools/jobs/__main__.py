@@ -1,4 +1,4 @@
-"""`make jobs`: the job templates, their last runs, how those ended, and where MLflow shows them."""
+"""`make jobs`: the services; the job templates, their last runs, how those ended, links to MLflow."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from tools.common import Failure, cli
 from tools.deployed import Deployed, find
 from tools.jobs.follow import ended
 from tools.jobs.here import credentials
+from tools.jobs.services import services, table_of
 from tools.jobs.template import JOB_LABEL, templates
 
 LIMIT = 10
@@ -34,9 +35,13 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--stack", default="dev", help="stack name (default: dev)")
     args = parser.parse_args(argv)
     deployed = find(args.stack)
-    known = templates(deployed)
-    if not known:
+    known, serving = templates(deployed), services(deployed)
+    if not known and not serving:
         raise Failure(f"stack {args.stack} has no jobs", "describe them under mlflow:jobs; see docs/jobs.md")
+    if serving:
+        out.print(table_of(deployed, serving))
+    if not known:
+        return 0
     newest: dict[str, dict[str, Any]] = {}
     for job in deployed.objects("jobs", "--selector", JOB_LABEL):
         name = job["metadata"]["labels"][JOB_LABEL]

@@ -58,6 +58,10 @@ class Registry:
             # A missing alias is INVALID_PARAMETER_VALUE with status 400 (MLflow 3.17, sqlalchemy_store).
             if code == "RESOURCE_DOES_NOT_EXIST" or (error.code == 400 and "not found" in message):
                 raise NotYet(message) from None
+            if error.code == 403:  # under sign-in also of a model that nobody has registered
+                raise NotYet(
+                    "the server says permission denied: it is not there, or not for this user"
+                ) from None
             raise OSError(f"{call}: {error.code} {message}") from None
 
     def resolved(self, model):

@@ -1,0 +1,256 @@
+"""Services and model servers on real pods: from no model to a prediction, and rolls that lose no request."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.cluster.clone import Clone, changed_nothing
+from tests.cluster.git_server import GitServer, Repository, https_server
+from tests.cluster.outside import Authority
+from tests.cluster.service_project import ALIAS, ASK, MODEL, files
+from tests.cluster.stack import SIGNED_IN, Stack, Stage, eventually
+
+TOKEN = "the-token-of-services-1508"
+LEAST = 600
+"""Requests that a roll is held to."""
+ROLL_LIMIT = 240
+"""Seconds for a roll on a busy machine."""
+ONE_POINT = json.dumps({"dataframe_split": {"columns": ["x"], "data": [[10.0]]}})
+
+
+@dataclass(frozen=True)
+class Services:
+    """The stack with its services, and the repository that they run from."""
+
+    stack: Stack
+    settings: dict[str, Any]
+    repository: Repository
+
+    def learn(self, slope: float) -> None:
+        """Train, register and promote a model, as a job."""
+        self.stack.clone.verb("run", self.stack.name, "--job", "learn", "--param", f"slope={slope}")
+
+    def deployment(self, name: str) -> dict[str, Any]:
+        return json.loads(self.stack.kubectl("get", "deployment", name, "-o", "json"))
+
+    def serves(self, name: str) -> str | None:
+        """What all pods of a Deployment serve: the version in their template; None while one is missing."""
+        found = self.deployment(name)
+        status, wanted = found.get("status", {}), found["spec"]["replicas"]
+        counts = [status.get(each, 0) for each in ("replicas", "updatedReplicas", "availableReplicas")]
+        current = status.get("observedGeneration") == found["metadata"]["generation"]
+        if not wanted or counts != [wanted] * 3 or not current:
+            return None
+        return found["spec"]["template"]["metadata"].get("annotations", {}).get("mlflow/model-version")
+
+    def status(self, name: str) -> str:
+        """The line of `make jobs` about a service."""
+        table = self.stack.clone.verb("jobs", self.stack.name).out
+        (line,) = [line for line in table.splitlines() if line.startswith(f"{name} ")]
+        return line
+
+    def predicted(self) -> float:
+        script = (
+            "import sys, urllib.request\n"
+            "request = urllib.request.Request('http://predict/invocations', sys.argv[1].encode(),"
+            " {'Content-Type': 'application/json'})\n"
+            "print(urllib.request.urlopen(request, timeout=30).read().decode())"
+        )
+        return self.stack.python(script, ONE_POINT)["predictions"][0]
+
+    def asked(self, url: str, body: str, wanted: Any) -> dict[str, Any]:
+        """What came back of many requests, from a pod, until ``wanted`` came back."""
+        return self.stack.python(ASK, url, body, json.dumps(wanted), str(LEAST), str(ROLL_LIMIT))
+
+
+@pytest.fixture(scope="module")
+def services(clone: Clone, stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
+    host = clone.local("cluster.json")["hostAddress"]
+    if host is None:
+        pytest.skip("it is not known under which address this cluster's pods reach this machine")
+    folder = tmp_path_factory.mktemp("git")
+    repository = Repository.make(folder, "line")
+    repository.commit(files())
+    stack = Stack(clone, "pytest-services", 30517)
+    with https_server(folder, host, Authority.make(folder / "authority"), TOKEN) as server:
+        yield from brought_up(stack, stage, repository, server)
+
+
+def brought_up(stack: Stack, stage: Stage, repository: Repository, server: GitServer) -> Iterator[Services]:
+    settings = {**SIGNED_IN, **described(server.url(repository), server.authority.certificate)}
+    stack.configure(**SIGNED_IN)
+    words = ["--group", "git", "--name", "token", "--key", "GIT_TOKEN"]
+    stack.clone.verb("secret", stack.name, *words, stdin=TOKEN)
+    stage.show(stack, settings)
+    yield Services(stack, settings, repository)
+    stage.clear()  # before the server of its code goes
+
+
+def described(repository: str, authority: str) -> dict[str, Any]:
+    """mlflow:jobs, mlflow:services and mlflow:modelServers of these tests."""
+    git = {
+        "repo": repository,
+        "path": "project",
+        "credentials": "git",
+        "caBundle": authority,
+        "ref": "main",
+    }
+    small = {
+        "resources": {"requests": {"cpu": "100m", "memory": "300Mi"}, "limits": {"cpu": "2", "memory": "1Gi"}}
+    }
+    words = ["python", "-m", "uvicorn", "app:app", "--host=0.0.0.0", "--port=8000"]
+    return {
+        "jobs": {"learn": {"git": git, **small}},
+        "services": {
+            "echo": {
+                "git": git,
+                "command": words,
+                "readyPath": "/health",
+                "replicas": 2,
+                "schedule": "@yearly",
+                "timeZone": "Europe/Berlin",
+                **small,
+            }
+        },
+        "modelServers": {
+            "predict": {"model": f"models:/{MODEL}@{ALIAS}", "replicas": 2, "startSeconds": 180, **small},
+            "later": {"model": f"models:/{MODEL}/99", **small},
+        },
+    }
+
+
+def in_the_background(action: Callable[[], Any]) -> Future[Any]:
+    executor = ThreadPoolExecutor(1)
+    future = executor.submit(action)
+    executor.shutdown(wait=False)
+    return future
+
+
+@pytest.mark.core
+def test_an_up_before_the_first_registration_succeeds_and_says_that_there_is_no_model_yet(
+    services: Services,
+) -> None:
+    if services.serves("predict"):
+        pytest.skip("another test has trained already")  # only when this one is run again alone
+    found = services.deployment("predict")
+    assert found["spec"]["replicas"] == 0
+    assert not services.stack.objects("pods", "--selector", "mlflow/service=predict")
+    eventually(
+        lambda: "no model yet" in services.status("predict"), 60, "nothing says that there is no model"
+    )
+    assert services.status("echo").split()[1:] != []
+
+
+@pytest.mark.core
+def test_a_trained_model_is_served_and_a_second_up_finds_nothing_to_change(
+    services: Services, tell: Callable[[str], None]
+) -> None:
+    services.learn(2)
+    start = time.monotonic()
+    eventually(
+        lambda: services.serves("predict") == f"models:/{MODEL}/1", ROLL_LIMIT, "the model is not served"
+    )
+    tell(f"    served {time.monotonic() - start:.1f} s after its job")
+    assert abs(services.predicted() - 20) < 1e-6
+    line = services.status("predict")
+    assert f"models:/{MODEL}/1" in line
+    assert "2/2" in line
+    assert "no model yet" in services.status("later")
+    assert changed_nothing(services.stack.up())
+    services.stack.clone.verb("refresh", services.stack.name)
+    assert changed_nothing(services.stack.up())
+    assert services.serves("predict") == f"models:/{MODEL}/1"
+    assert services.deployment("predict")["spec"]["replicas"] == 2
+
+
+@pytest.mark.core
+def test_a_moved_alias_is_served_by_every_pod_without_a_failed_request(
+    services: Services, tell: Callable[[str], None]
+) -> None:
+    eventually(lambda: services.serves("predict"), ROLL_LIMIT, "there is no model to begin with")
+    before = services.predicted()
+    load = in_the_background(
+        lambda: services.asked("http://predict/invocations", ONE_POINT, {"predictions": [50.0]})
+    )
+    services.learn(5)
+    told = load.result()
+    tell(f"    {told['count']} requests, {len(told['failed'])} failed: {told['seen']}")
+    assert told["failed"] == []
+    assert told["count"] >= 500
+    assert told["last"] == [json.dumps({"predictions": [50.0]})]
+    assert json.dumps({"predictions": [before]}) in told["seen"], "the old version was not asked any more"
+    eventually(lambda: services.serves("predict"), ROLL_LIMIT, "the roll did not end")
+    pods = services.stack.objects("pods", "--selector", "mlflow/service=predict")
+    versions = {pod["metadata"]["annotations"]["mlflow/model-version"] for pod in pods}
+    assert len(versions) == 1
+    assert changed_nothing(services.stack.up())
+
+
+@pytest.mark.core
+def test_a_service_rolls_to_the_newest_commit_without_a_failed_request(
+    services: Services, tell: Callable[[str], None]
+) -> None:
+    load = in_the_background(lambda: services.asked("http://echo/", "", "second"))
+    services.repository.commit({"project/marker.py": "VALUE = 'second'\n"})
+    time.sleep(5)  # the old one is asked for a while
+    services.stack.kubectl("create", "job", "--from=cronjob/echo", "echo-by-hand")
+    told = load.result()
+    tell(f"    {told['count']} requests, {len(told['failed'])} failed: {told['seen']}")
+    assert told["failed"] == []
+    assert told["count"] >= 500
+    assert told["seen"].keys() == {'"first"', '"second"'}
+    assert told["last"] == ['"second"']
+
+    def ended() -> bool:
+        job = json.loads(services.stack.kubectl("get", "job", "echo-by-hand", "-o", "json"))
+        return job["status"].get("succeeded") == 1
+
+    eventually(ended, ROLL_LIMIT, "the roll's Job did not succeed")
+    assert changed_nothing(services.stack.up())
+
+
+def test_what_rolls_a_service_may_change_that_one_and_nothing_else(services: Services) -> None:
+    def may(account: str, *words: str) -> bool:
+        who = f"system:serviceaccount:{services.stack.namespace}:{account}"
+        return services.stack.kubectl("auth", "can-i", "--as", who, *words, check=False).strip() == "yes"
+
+    for account, own, other in (
+        ("echo-roll", "echo", "predict"),
+        ("mlflow-model-watch", "predict", "echo"),
+    ):
+        assert may(account, "patch", f"deployments/{own}")
+        assert may(account, "get", f"deployments/{own}")
+        assert not may(account, "patch", f"deployments/{other}")
+        assert not may(account, "patch", "deployments/mlflow-server")
+        assert not may(account, "delete", f"deployments/{own}")
+        for kind in ("secrets", "pods", "configmaps", "deployments"):
+            assert not may(account, "list", kind), kind
+    assert not may("mlflow-jobs", "get", "deployments/echo")
+
+
+@pytest.mark.core
+def test_changed_replicas_reach_a_served_model_and_a_removed_service_is_deleted(
+    services: Services, stage: Stage
+) -> None:
+    eventually(lambda: services.serves("predict"), ROLL_LIMIT, "there is no model to begin with")
+    before = services.serves("predict")
+    predict = {**services.settings["modelServers"]["predict"], "replicas": 1}
+    changed = {**services.settings, "services": {}, "modelServers": {"predict": predict}}
+    stage.show(services.stack, changed)
+    for kind in ("deployment", "service", "cronjob", "networkpolicy", "serviceaccount", "role"):
+        names = {one["metadata"]["name"] for one in services.stack.objects(kind)}
+        assert not {"echo", "echo-roll", "later"} & names, kind
+    eventually(
+        lambda: (
+            services.serves("predict") == before and services.deployment("predict")["spec"]["replicas"] == 1
+        ),
+        60,
+        "the changed replicas did not reach it",
+    )
