@@ -9,6 +9,7 @@ import pulumi
 
 from . import clouds
 from .jobs.jobs import Jobs, JobsArgs
+from .jobs.pipelines import Pipelines, PipelinesArgs
 from .jobs.services import Services, ServicesArgs
 from .settings import Stack
 from .tracking import Tracking, TrackingArgs
@@ -25,8 +26,9 @@ def build(settings: Stack) -> dict[str, Any]:
     tracking = Tracking(
         "mlflow", TrackingArgs(settings=settings, foundation=foundation, protect=protect), opts=opts
     )
+    jobs: Jobs | None = None
     if settings.jobs:
-        Jobs(
+        jobs = Jobs(
             "mlflow-jobs",
             JobsArgs(
                 settings=settings.jobs,
@@ -48,6 +50,17 @@ def build(settings: Stack) -> dict[str, Any]:
                 images=foundation.images,
                 ingress=foundation.cluster.ingress,
                 local_code=foundation.local_code,
+            ),
+            opts=opts,
+        )
+    if settings.pipelines:
+        Pipelines(
+            "mlflow-pipelines",
+            PipelinesArgs(
+                settings=settings.pipelines,
+                access=tracking.access,
+                images=foundation.images,
+                templates=jobs.templates if jobs else {},
             ),
             opts=opts,
         )

@@ -35,3 +35,11 @@ SERVING_SCRIPTS = ("__init__.py", "launcher.py", "serve.py", "serve_model.py")
 """What the pods of services run."""
 ROLLING_SCRIPTS = ("__init__.py", "kubernetes.py", "pods.py", "rollout.py", "models.py", "model_watch.py")
 """What rolls them."""
+PIPELINE_LABEL = "mlflow/pipeline"
+"""On what runs a pipeline and on its Jobs, beside JOB_LABEL: its name."""
+RUN_LABEL = "mlflow/pipeline-run"
+"""On the Jobs of a pipeline's stages: the name of the Job that runs it."""
+STAGE_LABEL = "mlflow/stage"
+"""On the Job of a stage: its name in the pipeline."""
+PIPELINE_SCRIPTS = ("__init__.py", "kubernetes.py", "pods.py", "rollout.py", "models.py", "pipeline.py")
+"""What runs a pipeline."""

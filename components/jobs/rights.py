@@ -24,9 +24,14 @@ API server's own default is this."""
 
 
 def roller(
-    name: str, account: str, deployments: Sequence[str], access: TrackingAccess, opts: pulumi.ResourceOptions
+    name: str,
+    account: str,
+    deployments: Sequence[str],
+    access: TrackingAccess,
+    opts: pulumi.ResourceOptions,
+    also: Sequence[rbac.PolicyRuleArgs] = (),
 ) -> tuple[pulumi.Output[str], list[pulumi.Resource]]:
-    """An account that may look at and change these Deployments, and nothing else.
+    """An account that may look at and change these Deployments, and nothing else but what ``also`` says.
 
     :param account: name of ServiceAccount, Role and RoleBinding.
     :returns: the account's name, and what must be there before its pods work.
@@ -43,18 +48,15 @@ def roller(
         image_pull_secrets=[core.LocalObjectReferenceArgs(name=one) for one in access.pull_secrets] or None,
         opts=opts,
     )
+    rolls = rbac.PolicyRuleArgs(
+        api_groups=["apps"],
+        resources=["deployments"],
+        resource_names=list(deployments),
+        verbs=["get", "patch"],
+    )
+    # A rule that names none would be for all of them.
     role = rbac.Role(
-        f"{name}-role",
-        metadata=metadata(),
-        rules=[
-            rbac.PolicyRuleArgs(
-                api_groups=["apps"],
-                resources=["deployments"],
-                resource_names=list(deployments),
-                verbs=["get", "patch"],
-            )
-        ],
-        opts=opts,
+        f"{name}-role", metadata=metadata(), rules=[*([rolls] if deployments else []), *also], opts=opts
     )
     binding = rbac.RoleBinding(
         f"{name}-binding",

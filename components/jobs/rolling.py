@@ -58,7 +58,7 @@ class ModelWatch(pulumi.ComponentResource):
         child = pulumi.ResourceOptions(parent=self)
         account, rights = roller(name, WATCH, args.servers, args.access, child)
         command = ["python", "-m", "launcher.model_watch", *args.servers]
-        pod = _pod(account, command, args.access, args.images, args.scripts, signs_in=True)
+        pod = small_pod(account, command, args.access, args.images, args.scripts, signs_in=True)
         metadata = meta.ObjectMetaArgs(labels={**labels(WATCH), **args.access.pod_labels})
         apps.Deployment(
             f"{name}-deployment",
@@ -101,7 +101,7 @@ class ScheduledRoll(pulumi.ComponentResource):
         child = pulumi.ResourceOptions(parent=self)
         account, rights = roller(name, f"{args.service}-roll", [args.service], args.access, child)
         command = ["python", "-m", "launcher.rollout", args.service]
-        pod = _pod(account, command, args.access, args.images, args.scripts, signs_in=False)
+        pod = small_pod(account, command, args.access, args.images, args.scripts, signs_in=False)
         pod.restart_policy = "Never"
         tags = {**labels(ROLL), SERVICE_LABEL + "-roll": args.service}
         annotations = dict(args.access.job_annotations) or None
@@ -133,7 +133,7 @@ class ScheduledRoll(pulumi.ComponentResource):
         self.register_outputs({})
 
 
-def _pod(
+def small_pod(
     account: pulumi.Output[str],
     command: list[str],
     access: TrackingAccess,
@@ -141,6 +141,7 @@ def _pod(
     scripts: Text,
     *,
     signs_in: bool,
+    env: Sequence[core.EnvVarArgs] = (),
 ) -> core.PodSpecArgs:
     """A small pod that talks to the API server as ``account``.
 
@@ -154,7 +155,7 @@ def _pod(
         image_pull_policy="IfNotPresent",
         command=command,
         working_dir="/",  # where the scripts' package is
-        env=[core.EnvVarArgs(name=key, value=value) for key, value in POD_ENV.items()],
+        env=[core.EnvVarArgs(name=key, value=value) for key, value in POD_ENV.items()] + list(env),
         env_from=env_from([access.config_map] if signs_in else [], secrets),
         volume_mounts=[
             core.VolumeMountArgs(name="launcher", mount_path=LAUNCHER_FOLDER, read_only=True),

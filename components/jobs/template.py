@@ -9,7 +9,7 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 from ..contracts import CodeArchive, Images, Text, TrackingAccess
-from ..settings.jobs import Job
+from ..settings.jobs import Concurrency, Job
 from ..tracking.labels import labels
 from .names import EXPERIMENT, JOB_LABEL, LAUNCHER, MAIN, MISDESCRIBED
 from .pod import LAUNCHER_FOLDER, PodArgs, container_of, image_of, pod_labels, pod_of
@@ -52,9 +52,12 @@ class JobTemplate(pulumi.ComponentResource):
     Its Jobs belong to the CronJob and not to the stack, so that none that Kubernetes has removed is missed.
 
     :ivar cron_job: the template; ``kubectl create job --from=cronjob/<job>`` starts a run as well.
+    :ivar job: what each run is, and ``concurrency`` how many, for engines that make Jobs themselves.
     """
 
     cron_job: batch.CronJob
+    job: batch.JobTemplateSpecArgs
+    concurrency: Concurrency
 
     def __init__(self, name: str, args: JobTemplateArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("mlflow:jobs:JobTemplate", name, {}, opts)
@@ -75,6 +78,10 @@ class JobTemplate(pulumi.ComponentResource):
             protect=args.protect,
             parent=self,
         )
+        self.job = batch.JobTemplateSpecArgs(
+            metadata=meta.ObjectMetaArgs(labels=job_labels(args.job)), spec=job_spec(args, code, workspace)
+        )
+        self.concurrency = settings.concurrency
         self.cron_job = batch.CronJob(
             name,
             metadata=meta.ObjectMetaArgs(
@@ -83,12 +90,12 @@ class JobTemplate(pulumi.ComponentResource):
                 labels=job_labels(args.job),
                 annotations={EXPERIMENT: settings.experiment or args.job},
             ),
-            spec=self._spec(args, code, workspace),
+            spec=self._spec(args),
             opts=pulumi.ResourceOptions(parent=self, depends_on=list(args.images.ready)),
         )
         self.register_outputs({})
 
-    def _spec(self, args: JobTemplateArgs, code: Code, workspace: Mounted) -> batch.CronJobSpecArgs:
+    def _spec(self, args: JobTemplateArgs) -> batch.CronJobSpecArgs:
         settings = args.settings
         return batch.CronJobSpecArgs(
             schedule=settings.schedule or NEVER,
@@ -98,10 +105,7 @@ class JobTemplate(pulumi.ComponentResource):
             starting_deadline_seconds=LATE_SECONDS,
             successful_jobs_history_limit=settings.history.succeeded,
             failed_jobs_history_limit=settings.history.failed,
-            job_template=batch.JobTemplateSpecArgs(
-                metadata=meta.ObjectMetaArgs(labels=job_labels(args.job)),
-                spec=job_spec(args, code, workspace),
-            ),
+            job_template=self.job,
         )
 
 
@@ -174,14 +178,21 @@ def launcher_command(job: str, settings: Job, code: Code, workspace: Mounted) ->
 
 def _who_it_is(job: str, image: Text) -> list[core.EnvVarArgs]:
     """What the launcher tags its run with."""
+    return [
+        core.EnvVarArgs(name="JOB_NAME", value=job),
+        core.EnvVarArgs(name="JOB_IMAGE", value=image),
+        *job_of_pod(),
+    ]
+
+
+def job_of_pod() -> list[core.EnvVarArgs]:
+    """Name and uid of the Job that a pod belongs to."""
 
     def label(name: str) -> core.EnvVarSourceArgs:
         path = f"metadata.labels['batch.kubernetes.io/{name}']"
         return core.EnvVarSourceArgs(field_ref=core.ObjectFieldSelectorArgs(field_path=path))
 
     return [
-        core.EnvVarArgs(name="JOB_NAME", value=job),
-        core.EnvVarArgs(name="JOB_IMAGE", value=image),
         core.EnvVarArgs(name="JOB_RUN", value_from=label("job-name")),
         core.EnvVarArgs(name="JOB_UID", value_from=label("controller-uid")),
     ]

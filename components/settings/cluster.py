@@ -26,6 +26,9 @@ class Cluster(Model):
     storage_class: DnsLabel | None = None
     """Storage class of every volume. Default: on dev the cluster's default class, on a cloud an encrypted
     one that the stack makes."""
+    argo_workflows: bool = False
+    """Say true where Argo Workflows 4 is installed, controller and custom resources. Pipelines may then have
+    `engine: argo`."""
 
 
 class DevCluster(Cluster):

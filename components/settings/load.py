@@ -27,6 +27,7 @@ from . import (  # noqa: F401 - they register themselves
     gcp_rules,
     gcp_store_rules,
     job_rules,
+    pipeline_rules,
     service_rules,
 )
 from .base import Secret

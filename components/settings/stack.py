@@ -10,6 +10,7 @@ from .cluster import Images
 from .database import Database, ManagedDatabase, Place
 from .exposure import Exposure
 from .jobs import Jobs
+from .pipelines import Pipelines
 from .server import Auth, LogLevels, Server
 from .services import ModelServers, Services
 
@@ -50,6 +51,8 @@ class Common(Model):
     """Services by name: code that answers requests for as long as the stack is up."""
     model_servers: ModelServers = {}
     """Model servers by name: a model of the registry behind MLflow's own scoring server."""
+    pipelines: Pipelines = {}
+    """Pipelines by name: jobs and services in an order; `make run JOB=name` starts one."""
 
     def protected(self, stack: str) -> bool:
         """Whether what holds data is guarded against deletion in the stack of this name."""

@@ -63,6 +63,32 @@ def test_a_service_without_pods_gets_as_many_as_it_wants(cluster: Pretend) -> No
     assert roll(cluster, "serve")["spec"]["replicas"] == 2
 
 
+class Known:
+    """A registry in which the alias leads to version 7."""
+
+    def resolved(self, model: str) -> str:
+        if model != "models:/churn@champion":
+            raise rollout.NotYet("Registered model alias challenger not found.")
+        return "models:/churn/7"
+
+
+def test_a_model_server_is_rolled_to_the_version_that_its_alias_leads_to_now(
+    cluster: Pretend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rollout, "Registry", Known)
+    deployment(cluster, 0)
+    annotations = cluster.objects["deployments", "serve"]["metadata"]["annotations"]
+    annotations["mlflow/model"] = "models:/churn@champion"
+    rolled = roll(cluster, "serve")
+    pods = rolled["spec"]["template"]["metadata"]["annotations"]
+    assert pods["mlflow/model-version"] == "models:/churn/7"
+    assert rolled["spec"]["replicas"] == 2
+    annotations["mlflow/model"] = "models:/churn@challenger"
+    cluster.objects["deployments", "serve"]["metadata"]["annotations"] = annotations
+    with pytest.raises(Failed, match=r"serve: models:/churn@challenger: .* alias challenger not found"):
+        roll(cluster, "serve")
+
+
 def test_one_scaled_to_nothing_by_hand_is_not_said_to_serve(cluster: Pretend) -> None:
     deployment(cluster, 0, wanted=None)
     with pytest.raises(Failed, match="scaled to no pods by hand"):

@@ -18,6 +18,8 @@ BUILT_IN_INPUTS = {"pulumi:pulumi:StackReference": {"name": str}}
 """Types that the engine itself serves; they have no Args class."""
 
 CUSTOM_KINDS = {
+    "kubernetes:argoproj.io/v1alpha1:CronWorkflow",
+    "kubernetes:argoproj.io/v1alpha1:WorkflowTemplate",
     "kubernetes:eks.amazonaws.com/v1:IngressClassParams",
     "kubernetes:eks.amazonaws.com/v1:NodeClass",
     "kubernetes:karpenter.sh/v1:NodePool",

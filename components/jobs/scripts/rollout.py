@@ -10,6 +10,7 @@ import time
 from datetime import datetime, timezone
 
 from .kubernetes import Api, Late, Refused, Unreachable
+from .models import NotYet, Registry
 from .pods import newest, why
 
 DEPLOYMENTS = "apps/v1/deployments"
@@ -19,6 +20,8 @@ ROLLED_BY = "mlflow/rolled-by"
 """Annotation of the pods: the pipeline's run and stage, so that its next pod does not roll again."""
 WANTED = "mlflow/replicas"
 """Annotation of a Deployment: how many pods it has once there is something to serve."""
+MODEL, VERSION = "mlflow/model", "mlflow/model-version"
+"""Annotations of a model server: what it serves, and of its pods: the one version that they serve."""
 SERVICE = "mlflow/service"
 """Label of a Deployment and its pods: the name in the settings."""
 LIMIT = 600
@@ -38,10 +41,14 @@ def roll(api, name, by=""):
     :returns: the Deployment.
     """
     found = _deployment(api.get(DEPLOYMENTS, name), name)
+    said = found["metadata"].get("annotations") or {}
     now = datetime.now(timezone.utc).isoformat(timespec="microseconds")  # noqa: UP017 - Python 3.10
-    spec = {"template": {"metadata": {"annotations": {ROLLED: now, ROLLED_BY: by or None}}}}
+    pods = {ROLLED: now, ROLLED_BY: by or None}
+    if MODEL in said:
+        pods[VERSION] = _version(name, said[MODEL])
+    spec = {"template": {"metadata": {"annotations": pods}}}
     if found["spec"].get("replicas") == 0:
-        wanted = found["metadata"].get("annotations", {}).get(WANTED)
+        wanted = said.get(WANTED)
         if not wanted:
             raise Failed(f"{name} was scaled to no pods by hand; scale it up")
         spec["replicas"] = int(wanted)
@@ -95,6 +102,14 @@ def explained(api, name, trouble):
     """A failed rollout with what the newest pod says of it."""
     said = why(newest(api.list("v1/pods", labels=f"{SERVICE}={name}")) or {})
     return Failed(f"{name}: {trouble}" + (f"; {said}" if said else ""))
+
+
+def _version(name, model):
+    """What a model's address leads to now: the watch, which looks every few seconds, may not know it yet."""
+    try:
+        return Registry().resolved(model)
+    except (NotYet, OSError) as error:
+        raise Failed(f"{name}: {model}: {error}") from None
 
 
 def _deployment(found, name):
