@@ -1,6 +1,6 @@
 """What the Cloud SQL Auth Proxy needs of Google: a metadata server, the Admin API, an instance's TLS end.
 
-It stands in for Google only; the proxy in front and the PostgreSQL behind are real. As Cloud SQL does, the
+It stands in for Google only; the proxy in front and the database behind are real. As Cloud SQL does, the
 instance speaks TLS 1.3 on port 3307 to whoever shows a certificate that the Admin API has signed. Whether the
 certificate was asked for with a log-in token is noted; the database takes the user of an identity at its
 word, because there is no Google here to ask.
@@ -97,17 +97,20 @@ def _pem(certificate: x509.Certificate) -> str:
 
 
 @contextmanager
-def cloud_sql(folder: Path, address: str, backend: tuple[str, int]) -> Iterator[CloudSql]:
+def cloud_sql(
+    folder: Path, address: str, backend: tuple[str, int], version: str = "POSTGRES_15"
+) -> Iterator[CloudSql]:
     """Run the stand-in.
 
     :param folder: for certificates.
     :param address: a loopback address of its own, at which the instance listens.
-    :param backend: host and port of the PostgreSQL behind it.
+    :param backend: host and port of the database behind it.
+    :param version: of the database, in the words of the Admin API.
     """
     authority = Authority(folder)
     state = CloudSql(metadata="", api="")
     metadata = _http(lambda handler: _metadata(handler))
-    api = _http(lambda handler: _admin(handler, authority, address, state))
+    api = _http(lambda handler: _admin(handler, authority, address, version, state))
     state.metadata = f"127.0.0.1:{metadata.server_port}"
     state.api = f"http://127.0.0.1:{api.server_port}/"
     listener = socket.create_server((address, PORT))
@@ -162,7 +165,7 @@ def _metadata(handler: BaseHTTPRequestHandler) -> tuple[int, Any]:
 
 
 def _admin(
-    handler: BaseHTTPRequestHandler, authority: Authority, address: str, state: CloudSql
+    handler: BaseHTTPRequestHandler, authority: Authority, address: str, version: str, state: CloudSql
 ) -> tuple[int, Any]:
     """``connect.get`` and ``connect.generateEphemeralCert`` of the Cloud SQL Admin API."""
     instance = f"/sql/v1beta4/projects/{PROJECT}/instances/{INSTANCE}"
@@ -172,7 +175,7 @@ def _admin(
     if path == f"{instance}/connectSettings":
         return 200, {
             "backendType": "SECOND_GEN",
-            "databaseVersion": "POSTGRES_15",
+            "databaseVersion": version,
             "region": REGION,
             "ipAddresses": [{"type": "PRIVATE", "ipAddress": address}],
             "serverCaCert": {"cert": authority.pem},

@@ -137,7 +137,7 @@ def wait_for(address: tuple[str, int], seconds: float = 20) -> None:
 
 
 @contextmanager
-def proxy(instance: Instance, case: str) -> Iterator[tuple[subprocess.Popen, int, int]]:
+def proxy(google: CloudSql, case: str) -> Iterator[tuple[subprocess.Popen, int, int]]:
     """The proxy of a stack, with its very arguments but for ports and the instance's name.
 
     Yields the process, its port and that of its health checks.
@@ -157,12 +157,12 @@ def proxy(instance: Instance, case: str) -> Iterator[tuple[subprocess.Popen, int
     process = subprocess.Popen(
         [
             str(binaries("cloud-sql-proxy") / "cloud-sql-proxy"),
-            f"--sqladmin-api-endpoint={instance.google.api}",
+            f"--sqladmin-api-endpoint={google.api}",
             "--admin-port=0",
             *arguments,
             CONNECTION_NAME,
         ],
-        env={"GCE_METADATA_HOST": instance.google.metadata, "HOME": "/nonexistent"},
+        env={"GCE_METADATA_HOST": google.metadata, "HOME": "/nonexistent"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     )
@@ -214,7 +214,7 @@ def signs_in(instance: Instance, user: str, password: str, port: int, statement:
 def test_the_server_signs_in_by_its_identity_and_may_make_tables_and_no_administrator_is_left(
     instance: Instance,
 ) -> None:
-    with proxy(instance, "gcp by default") as (_, port, _health):
+    with proxy(instance.google, "gcp by default") as (_, port, _health):
         assert not signs_in(instance, USER, "none", port, "create table t (a int)")
         done = grants(instance, port)
         assert done.returncode == 0, done.stdout + done.stderr
@@ -231,7 +231,7 @@ def test_the_server_signs_in_by_its_identity_and_may_make_tables_and_no_administ
 
 
 def test_the_grants_may_be_made_any_number_of_times(instance: Instance) -> None:
-    with proxy(instance, "gcp by default") as (_, port, _health):
+    with proxy(instance.google, "gcp by default") as (_, port, _health):
         assert grants(instance, port).returncode == 0
         again = grants(instance, port)
         assert again.returncode == 0, again.stdout
@@ -240,14 +240,14 @@ def test_the_grants_may_be_made_any_number_of_times(instance: Instance) -> None:
 
 
 def test_an_administrator_of_an_existing_instance_keeps_the_password(instance: Instance) -> None:
-    with proxy(instance, "gcp by default") as (_, port, _health):
+    with proxy(instance.google, "gcp by default") as (_, port, _health):
         assert grants(instance, port, RETIRE_ADMIN="false").returncode == 0
         assert signs_in(instance, ADMIN, PASSWORD, port)
 
 
 def test_a_user_with_a_password_is_made_and_its_database_too(instance: Instance) -> None:
     case = "gcp with direct principals and a password"
-    with proxy(instance, case) as (_, port, _health):
+    with proxy(instance.google, case) as (_, port, _health):
         uri = f"postgresql+psycopg2://ml:planted-user-password@127.0.0.1:{port}/runs"
         done = grants(instance, port, DATABASE_URI=uri, SIGN_IN="password")
         assert done.returncode == 0, done.stdout + done.stderr
@@ -258,7 +258,7 @@ def test_a_user_with_a_password_is_made_and_its_database_too(instance: Instance)
 
 
 def test_with_nobody_to_make_the_grants_the_job_says_what_to_do(instance: Instance) -> None:
-    with proxy(instance, "gcp by default") as (_, port, _health):
+    with proxy(instance.google, "gcp by default") as (_, port, _health):
         instance.sql(f"ALTER ROLE {ADMIN} PASSWORD NULL")
         done = grants(instance, port)
         assert done.returncode == 1
@@ -269,7 +269,7 @@ def test_with_nobody_to_make_the_grants_the_job_says_what_to_do(instance: Instan
 
 @pytest.mark.parametrize("case", ["gcp by default", "gcp with a range of nodes and a shared proxy"])
 def test_the_proxy_answers_its_probes_and_ends_well_when_told(instance: Instance, case: str) -> None:
-    with proxy(instance, case) as (process, port, health):
+    with proxy(instance.google, case) as (process, port, health):
         for path in ("startup", "liveness", "readiness"):
             assert urllib.request.urlopen(f"http://127.0.0.1:{health}/{path}", timeout=10).status == 200
         if "shared" in case:
