@@ -68,14 +68,14 @@ train: $(VENV)/.program ## Run examples/quickstart as a pod, or with FROM=here o
 	@$(RUN)train --stack $(STACK) $(if $(FROM),--from $(FROM)) $(if $(PROJECT),--project $(PROJECT)) \
 		$(foreach p,$(PARAMS),--param $(p))
 
-run: $(VENV)/.program ## Run a job and follow it: JOB=name PARAMS="alpha=0.3" REF=branch|tag|sha DETACH=1
+run: $(VENV)/.program ## Run a job or pipeline and follow it: JOB=name PARAMS="alpha=0.3" REF=branch|tag|sha DETACH=1
 	@$(RUN)run --stack $(STACK) --job '$(JOB)' $(foreach p,$(PARAMS),--param '$(p)') \
 		$(if $(REF),--ref '$(REF)') $(if $(DETACH),--detach)
 
-jobs: $(VENV)/.program ## The jobs, their last runs and results, links to MLflow
+jobs: $(VENV)/.program ## The jobs and pipelines, their last runs and results, links to MLflow
 	@$(RUN)jobs --stack $(STACK)
 
-stop: $(VENV)/.program ## End what runs of a job: JOB=name
+stop: $(VENV)/.program ## End what runs of a job or pipeline: JOB=name
 	@$(RUN)stop --stack $(STACK) --job '$(JOB)'
 
 status: $(VENV)/.program ## What is up, versions, addresses

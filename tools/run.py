@@ -1,4 +1,4 @@
-"""`make run`: start a job from its template, follow it to its end, print the address of its MLflow run."""
+"""`make run`: start a job or pipeline, follow it to its end, print the address of a job's MLflow run."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import time
 from tools.common import Failure, cli, console
 from tools.deployed import find
 from tools.jobs.follow import follow
-from tools.jobs.template import make_room, start, template
+from tools.jobs.template import is_pipeline, make_room, start, template
 
 
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--stack", default="dev", help="stack name (default: dev)")
     parser.add_argument(
-        "--job", required=True, metavar="NAME", help="a job of the stack; make jobs lists them"
+        "--job", required=True, metavar="NAME", help="a job or pipeline; make jobs lists them"
     )
     parser.add_argument("--param", action="append", default=[], metavar="NAME=VALUE", help="may be repeated")
     parser.add_argument("--ref", help="branch, tag or commit instead of the job's own")
@@ -35,10 +35,11 @@ def main(argv: list[str]) -> int:
         console.print(f"[yellow]Job {job} goes on.[/] Its log: make logs JOB={args.job}; to end it: "
                       f"make stop JOB={args.job}")  # fmt: skip
         raise
-    if run is None:
+    if run is None and not is_pipeline(found):
         raise Failure(f"Job {job} succeeded but opened no run", f"make logs JOB={job}")
     console.print(f"[green]✓[/] {args.job} succeeded [dim]({time.monotonic() - begin:.1f} s)[/]")
-    print(f"{deployed.url}/#/experiments/{run[0]}/runs/{run[1]}")
+    if run:
+        print(f"{deployed.url}/#/experiments/{run[0]}/runs/{run[1]}")
     return 0
 
 

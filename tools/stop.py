@@ -1,4 +1,4 @@
-"""`make stop`: end what runs of a job; its MLflow run is marked KILLED."""
+"""`make stop`: end what runs of a job or pipeline; the MLflow runs are marked KILLED."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tools.jobs.template import end, template, working
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--stack", default="dev", help="stack name (default: dev)")
-    parser.add_argument("--job", required=True, metavar="NAME", help="a job of the stack")
+    parser.add_argument("--job", required=True, metavar="NAME", help="a job or pipeline of the stack")
     args = parser.parse_args(argv)
     deployed = find(args.stack)
     template(deployed, args.job)

@@ -5,11 +5,21 @@ from __future__ import annotations
 import base64
 import copy
 import secrets
+import time
 from typing import Any
 
 from components.contracts import CodeArchive
-from components.jobs.names import ARCHIVE, ARCHIVE_VOLUME, COMMIT, FETCH, JOB_LABEL, MAIN
+from components.jobs.names import (
+    ARCHIVE,
+    ARCHIVE_VOLUME,
+    COMMIT,
+    FETCH,
+    JOB_LABEL,
+    MAIN,
+    PIPELINE_LABEL,
+)
 from components.local_code import NotServable, archived
+from components.settings.pipelines import PipelineEngine
 from tools.common import ROOT, Failure, step
 from tools.deployed import Deployed
 from tools.jobs.follow import ended
@@ -17,14 +27,14 @@ from tools.settings import settings_of
 
 REF_FLAG = "--ref="
 ENTRY_POINT_FLAG = "--entry-point="
-STOP_LIMIT = 55
-"""Seconds; above a pod's grace period of 45."""
+STOP_LIMIT = 90
+"""Seconds; above the grace period of a job's pod, 45, and of a pipeline's, 70."""
 MANUAL = {"cronjob.kubernetes.io/instantiate": "manual"}
 """What `kubectl create job --from` notes as well."""
 
 
 def templates(deployed: Deployed) -> dict[str, dict[str, Any]]:
-    """Name → CronJob."""
+    """Name → CronJob, of jobs and pipelines."""
     found = deployed.objects("cronjobs", "--selector", JOB_LABEL)
     return {each["metadata"]["name"]: each for each in found}
 
@@ -36,9 +46,25 @@ def template(deployed: Deployed, name: str) -> dict[str, Any]:
     """
     known = templates(deployed)
     if name not in known:
+        if name in argo_pipelines(deployed):
+            raise Failure(
+                f"{name} is a pipeline of Argo Workflows, whose own tools start, show and stop it",
+                f"argo submit --namespace {deployed.namespace} --from workflowtemplate/{name} --watch",
+            )
         listed = ", ".join(sorted(known)) or "none; mlflow:jobs describes them"
         raise Failure(f"there is no job {name} in stack {deployed.stack}", f"the jobs are: {listed}")
     return known[name]
+
+
+def argo_pipelines(deployed: Deployed) -> list[str]:
+    """The pipelines that Argo Workflows runs, as the stack file has them."""
+    described = settings_of(deployed.stack).pipelines
+    return sorted(name for name, one in described.items() if one.engine is PipelineEngine.ARGO)
+
+
+def is_pipeline(found: dict[str, Any]) -> bool:
+    """Whether a template is a pipeline's."""
+    return PIPELINE_LABEL in found["metadata"]["labels"]
 
 
 def jobs_of(deployed: Deployed, name: str) -> list[dict[str, Any]]:
@@ -53,9 +79,19 @@ def working(deployed: Deployed, name: str) -> list[str]:
 
 
 def end(deployed: Deployed, job: str) -> None:
-    """Delete a Job and wait until its pod has closed its run."""
+    """Delete a Job and wait until its pod has closed its run, or a pipeline's its stages.
+
+    :raises Failure: when that takes too long.
+    """
     with step(f"ending Job {job}"):
-        deployed.kubectl("delete", "job", job, "--cascade=foreground", f"--timeout={STOP_LIMIT}s")
+        deployed.kubectl("delete", "job", job, "--cascade=foreground", "--wait=false")
+        deadline = time.monotonic() + STOP_LIMIT
+        while deployed.objects("jobs", "--field-selector", f"metadata.name={job}"):
+            if time.monotonic() > deadline:
+                raise Failure(
+                    f"Job {job} is still there after {STOP_LIMIT} s", "Kubernetes goes on ending it"
+                )
+            time.sleep(0.4)
 
 
 def make_room(deployed: Deployed, found: dict[str, Any]) -> None:
@@ -73,8 +109,9 @@ def make_room(deployed: Deployed, found: dict[str, Any]) -> None:
     volumes = found["spec"]["jobTemplate"]["spec"]["template"]["spec"]["volumes"]
     kept = any("persistentVolumeClaim" in each for each in volumes if each["name"] == "workspace")
     also = " (with a ReadWriteMany workspace)" if kept else ""
+    section = "pipelines" if is_pipeline(found) else "jobs"
     raise Failure(
-        f"{name} is already running, as Job {others[0]}, and mlflow:jobs.{name}.concurrency is Forbid",
+        f"{name} is already running, as Job {others[0]}, and mlflow:{section}.{name}.concurrency is Forbid",
         f"wait for it (make logs JOB={name}), end it (make stop JOB={name}), or set concurrency Allow{also}",
     )
 
@@ -88,6 +125,11 @@ def start(deployed: Deployed, found: dict[str, Any], parameters: list[str], ref:
     :raises Failure: when the template takes no such thing.
     """
     name = found["metadata"]["name"]
+    if is_pipeline(found) and (parameters or ref):
+        raise Failure(
+            f"{name} is a pipeline, which takes neither PARAMS nor REF",
+            f"set mlflow:pipelines.{name}.stages.<stage>.parameters, or its jobs' git.ref",
+        )
     job = f"{name}-{secrets.token_hex(3)}"
     manifest = manifest_of(found, job)
     pod = manifest["spec"]["template"]["spec"]
