@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -141,3 +142,20 @@ def gcp_case(request: pytest.FixtureRequest) -> str:
 def azure_case(request: pytest.FixtureRequest) -> str:
     """Each of the cases on Azure in turn."""
     return request.param
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests of a cloud into one worker: its SDK is imported, and its plans are made, once."""
+    for item in items:
+        if item.path.parent == Path(__file__).parent:
+            item.add_marker(pytest.mark.xdist_group(_stack_of(item)))
+
+
+def _stack_of(item: pytest.Item) -> str:
+    call = getattr(item, "callspec", None)
+    parameters: Mapping[str, Any] = call.params if call else {}
+    for name in ("case", "aws_case", "gcp_case", "azure_case"):
+        if name in parameters:
+            return STACKS.get(parameters[name], "dev")
+    words = (parameters.get("stack"), *item.path.stem.split("_"))
+    return next((stack for stack in ("aws", "azure", "gcp") if stack in words), "dev")
