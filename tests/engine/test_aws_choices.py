@@ -51,6 +51,14 @@ def password_of(project: AwsProject) -> str:
     return found
 
 
+def unprotect(project: AwsProject, urn: str) -> None:
+    """What ``pulumi state unprotect`` does."""
+    deployment = project.stack.export_stack()
+    (held,) = (each for each in (deployment.deployment or {})["resources"] if each["urn"] == urn)
+    assert held.pop("protect")
+    project.stack.import_stack(deployment)
+
+
 def kinds(project: AwsProject) -> set[str]:
     return {kind_of(urn) for urn in project.ids()}
 
@@ -120,7 +128,7 @@ def test_by_irsa_pods_become_roles_through_the_clusters_issuer_which_outlives_th
 @pytest.mark.core
 def test_a_new_password_reaches_database_and_server_while_the_instance_stays(tmp_path: Path):
     project = AwsProject(tmp_path, "aws")
-    project.change(**EXISTING, database={"signIn": "password"})
+    project.change(**EXISTING | {"protect": True}, database={"signIn": "password"})
     made = project.bring_up()
     assert not made.failed, made.text
     first = password_of(project)
@@ -130,6 +138,8 @@ def test_a_new_password_reaches_database_and_server_while_the_instance_stays(tmp
     (urn,) = (
         urn for urn in ids if kind_of(urn) == "RandomPassword" and name_of(urn) == f"{DATABASE}-password"
     )
+    assert "unable to replace" in project.bring_up(replace=[urn]).text
+    unprotect(project, urn)
     renewed = project.bring_up(replace=[urn])
     assert not renewed.failed, renewed.text
     now = project.ids()
