@@ -270,6 +270,7 @@ class Images:
     :param pull_secrets: names of docker-registry Secrets in the stack's namespace.
     :param pull_credentials: text of a Docker ``config.json``, for a Secret that the in-cluster half makes and
         gives to the ServiceAccounts; None where the nodes may pull by themselves.
+    :param pull_secret: name of that Secret; None where it may have any.
     """
 
     server: Text
@@ -277,7 +278,12 @@ class Images:
     third_party: Mapping[str, Text]
     pull_secrets: Sequence[Text] = ()
     pull_credentials: pulumi.Output[str] | None = None
+    pull_secret: str | None = None
     ready: Sequence[pulumi.Resource] = ()
+
+
+CA_FOLDER, CA_FILE = "/etc/mlflow-ca", "ca.pem"
+"""Where pods find the certificates that a tracking server's is checked against."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -289,6 +295,8 @@ class TrackingAccess:
     :param config_map: environment of every one of them: the server's address, log levels.
     :param secret: environment they sign in with; None without sign-in.
     :param groups: secret group → key → name of the Secret that holds it.
+    :param authority: ConfigMap with :data:`CA_FILE`, mounted at :data:`CA_FOLDER`; None where public
+        authorities will do.
     :param pod_labels: on every pod, for its identity in the cloud.
     :param job_annotations: on every pod that runs to an end.
     :param pull_secrets: for ServiceAccounts made beside ``account``: what its pods pull their images with.
@@ -299,6 +307,7 @@ class TrackingAccess:
     config_map: Text
     secret: Text | None = None
     groups: Mapping[str, Mapping[str, Text]] = field(default_factory=dict)
+    authority: Text | None = None
     pod_labels: Mapping[str, str] = field(default_factory=dict)
     job_annotations: Mapping[str, str] = field(default_factory=dict)
     pull_secrets: Sequence[Text] = ()

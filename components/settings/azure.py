@@ -120,6 +120,10 @@ class AzureDatabase(ManagedDatabase):
     the stack makes."""
     resource_group: ResourceGroupName | None = None
     """Resource group of the existing server."""
+    administrator: IdentityId | None = None
+    """Existing, with signIn identity: id of a user-assigned identity that is an Entra administrator of the
+    server under its own name. The Job that makes database and user is that identity; nobody else in the
+    cluster can be."""
     directory_reader: IdentityId | None = None
     """Managed MySQL with signIn identity: id of a user-assigned identity with the Entra role Directory
     Readers, by which the server looks up who signs in. Only an Entra administrator can give that role."""

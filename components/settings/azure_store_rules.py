@@ -123,7 +123,7 @@ def keys_of_the_flexible_server(database: AzureDatabase, cloud: Cloud) -> Iterat
     place = place_of(database, cloud)
     if place is not Place.MANAGED:
         why = "only fits place managed; remove it"
-        yield from unused(database, DATABASE, (*OF_THE_SERVER, "resource_group"), why)
+        yield from unused(database, DATABASE, (*OF_THE_SERVER, "resource_group", "administrator"), why)
     elif database.existing:
         yield from unused(
             database, DATABASE, OF_THE_SERVER, "is decided already where the server exists; remove it"
@@ -168,11 +168,32 @@ def an_existing_flexible_server(database: AzureDatabase, azure: Azure) -> Iterat
         yield Problem(
             f"{key}.securityGroup", "is AWS's; the server must be reached by its own network. Remove it"
         )
-    if not existing.finished and database.sign_in is SignIn.IDENTITY:
+
+
+@rule
+def administrator_of_an_existing_flexible_server(database: AzureDatabase, cloud: Cloud) -> Iterator[Problem]:
+    existing, key = database.existing, f"{DATABASE}.administrator"
+    by_identity = database.sign_in is SignIn.IDENTITY
+    if place_of(database, cloud) is not Place.MANAGED:
+        return
+    if existing is None:
+        if database.administrator:
+            yield Problem(key, "is about an existing server; a new one gets an administrator of its own")
+        return
+    if database.administrator and (existing.finished or not by_identity):
+        why = "database and user are there" if existing.finished else "signIn is password"
+        yield Problem(key, f"is not needed: {why}; remove it")
+    elif existing.admin and by_identity and not existing.finished:
         yield Problem(
-            f"{DATABASE}.signIn",
-            "identity needs the server's Entra administrator, and the stack makes none where the server "
-            f"exists; make database and user there and say {key}.finished: true, or set password",
+            f"{DATABASE}.existing.admin",
+            "holds a password, with which nobody makes a user who signs in by identity; name an Entra "
+            f"administrator in {key}, or set {DATABASE}.signIn: password",
+        )
+    elif by_identity and not existing.finished and not database.administrator:
+        yield Problem(
+            key,
+            "is missing; give the id of an identity that is an Entra administrator of the server, or make "
+            f"database and user there and say {DATABASE}.existing.finished: true, or set signIn: password",
         )
 
 

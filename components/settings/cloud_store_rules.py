@@ -92,7 +92,7 @@ def admin_of_the_existing_database(
         return
     key, group = f"{EXISTING}.admin", existing.admin
     if group is None:
-        if not existing.finished:
+        if not existing.finished and not getattr(database, "administrator", None):
             yield Problem(
                 key,
                 "is missing; name a secret group with ADMIN_USERNAME and ADMIN_PASSWORD, or say "

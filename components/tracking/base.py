@@ -10,6 +10,7 @@ import pulumi_kubernetes as kubernetes
 from ..contracts import JOBS_ACCOUNT, SERVER_ACCOUNT, Cluster, Images, WorkloadIdentity
 from ..settings.stack import Groups
 from .accounts import service_account
+from .groups import group_secret
 from .labels import labels
 
 core = kubernetes.core.v1
@@ -76,7 +77,8 @@ class Base(pulumi.ComponentResource):
         )
         self.group_secrets = {
             group: [
-                self._secret(group, secret, list(values.items()), child) for secret, values in named.items()
+                group_secret(f"{group}-{secret}", group, values, self.namespace, child)
+                for secret, values in named.items()
             ]
             for group, named in args.groups.items()
         }
@@ -89,22 +91,11 @@ class Base(pulumi.ComponentResource):
             return []
         made = core.Secret(
             f"{name}-pull",
-            metadata=meta.ObjectMetaArgs(namespace=self.namespace, labels=labels("images")),
+            metadata=meta.ObjectMetaArgs(
+                name=images.pull_secret, namespace=self.namespace, labels=labels("images")
+            ),
             type="kubernetes.io/dockerconfigjson",
             string_data={".dockerconfigjson": pulumi.Output.secret(images.pull_credentials)},
             opts=opts,
         )
         return [made.metadata.name]
-
-    def _secret(
-        self, group: str, secret: str, values: list, opts: pulumi.ResourceOptions
-    ) -> pulumi.Output[str]:
-        made = core.Secret(
-            f"{group}-{secret}",
-            metadata=meta.ObjectMetaArgs(
-                namespace=self.namespace, labels={**labels("secrets"), "mlflow/secret-group": group}
-            ),
-            string_data={key: pulumi.Output.secret(value.reveal()) for key, value in values},
-            opts=opts,
-        )
-        return made.metadata.name

@@ -15,6 +15,7 @@ SUBNET = f"{IN_AZURE}/Microsoft.Network/virtualNetworks/hub/subnets/data"
 BLOB_ZONE = f"{IN_AZURE}/Microsoft.Network/privateDnsZones/privatelink.blob.core.windows.net"
 DATABASE_ZONE = f"{IN_AZURE}/Microsoft.Network/privateDnsZones/privatelink.postgres.database.azure.com"
 READER = f"{IN_AZURE}/Microsoft.ManagedIdentity/userAssignedIdentities/reader"
+ADMINISTRATOR = f"{IN_AZURE}/Microsoft.ManagedIdentity/userAssignedIdentities/database-admins"
 PG_ADMIN = {
     "pg-admin": {
         "admin": {
@@ -113,6 +114,16 @@ AZURE_CASES: Mapping[str, Settings] = {
             "existing": {"instance": "shared", "finished": True},
             "resourceGroup": "shared",
         }
+    },
+    "azure with an administrator of an existing server": PLAIN
+    | {
+        "cluster": EXISTING,
+        "database": {
+            "existing": {"instance": "shared"},
+            "resourceGroup": "shared",
+            "administrator": ADMINISTRATOR,
+        },
+        "artifacts": {"place": "in-cluster"},
     },
     "azure with a database and artifacts in the cluster": PLAIN
     | {"database": {"place": "in-cluster", "engine": "mysql"}, "artifacts": {"place": "in-cluster"}},

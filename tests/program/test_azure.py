@@ -76,10 +76,10 @@ def test_an_identity_is_taken_on_by_one_service_account_of_one_cluster(azure_cas
     seen = set()
     for one in planned.of_type("FederatedIdentityCredential"):
         given = inputs(one)
-        (name,) = [
-            name for name, each in identities(planned).items() if one.name.startswith(f"{name}-mlflow")
-        ]
-        assert given["resourceName"] == identities(planned)[name].outputs["name"]
+        (name,) = [name for name in ACCOUNTS if one.name.startswith(f"{name}-mlflow")]
+        theirs = "mock-sentinel-getUserAssignedIdentity-name"
+        own = identities(planned).get(name)
+        assert given["resourceName"] == (own.outputs["name"] if own else theirs)
         assert given["subject"] == f"system:serviceaccount:{namespace}:{ACCOUNTS[name]}"
         assert given["audiences"] == ["api://AzureADTokenExchange"]
         assert re.search(r"(?i)oidcissuerprofile-issuerurl|cluster-issuerURL", given["issuer"]), given[
@@ -97,6 +97,8 @@ def test_pods_of_an_identity_have_its_label_and_others_do_not(azure_case: str) -
     planned = plan_of(azure_case)
     found = identities(planned)
     clients = {ACCOUNTS[name]: one.outputs["clientId"] for name, one in found.items() if name in ACCOUNTS}
+    if len(planned.of_type("FederatedIdentityCredential")) > len(clients):
+        clients[DATABASE_ADMIN_ACCOUNT] = "mock-sentinel-getUserAssignedIdentity-clientId"
     for account in planned.of_type("ServiceAccount"):
         metadata = unwrap(account.inputs["metadata"])
         annotated = metadata.get("annotations", {}).get("azure.workload.identity/client-id")
@@ -116,6 +118,16 @@ def test_pods_of_jobs_have_the_label_as_well() -> None:
     template = plain(job.inputs)["spec"]["jobTemplate"]["spec"]["template"]
     assert template["spec"]["serviceAccountName"] == JOBS_ACCOUNT
     assert template["metadata"]["labels"]["azure.workload.identity/use"] == "true"
+
+
+def test_no_service_account_may_read_secrets_and_none_holds_a_token_it_does_not_use(azure_case: str) -> None:
+    """Secrets reach pods by the kubelet alone, so nobody needs the right to read one."""
+    planned = plan_of(azure_case)
+    for one in [*planned.of_type("Role"), *planned.of_type("ClusterRole")]:
+        for given in plain(one.inputs)["rules"]:
+            assert not {"secrets", "*"} & set(given.get("resources", [])), one.name
+    for account in planned.of_type("ServiceAccount"):
+        assert account.inputs["automountServiceAccountToken"] is False, account.name
 
 
 def test_no_key_of_a_storage_account_reaches_a_pod_even_an_empty_one(azure_case: str) -> None:

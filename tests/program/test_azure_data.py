@@ -21,7 +21,7 @@ from tests.program.reading import as_text, environment, server_environment
 from tests.program.test_azure import assignments, azure_resources, identities, inputs, role_of
 from tests.program.test_gcp_stack import outlives
 from tools.offline import Plan, Resource
-from tools.offline.wire import unwrap
+from tools.offline.wire import plain, unwrap
 
 pytestmark = pytest.mark.program
 
@@ -194,6 +194,24 @@ def test_by_password_the_job_signs_in_by_one_and_nobody_is_an_entra_administrato
     assert "mlflow-database-admin" not in identities(planned)
 
 
+def test_in_an_existing_server_the_job_is_its_entra_administrator_whom_the_stack_only_borrows() -> None:
+    planned = plan_of("azure with an administrator of an existing server")
+    told = bootstrap(planned)
+    assert told["ADMIN_SIGN_IN"] == "token"
+    assert told["ADMIN_USERNAME"] == "mock-sentinel-getUserAssignedIdentity-name"
+    assert told["IDENTITY_ID"] == identities(planned)["mlflow-server"].outputs["principalId"]
+    assert "ADMIN_PASSWORD" not in told
+    borrowed = inputs(planned.one("FederatedIdentityCredential", "mlflow-database-admin"))
+    assert borrowed["resourceGroupName"] == "shared"
+    assert borrowed["federatedIdentityCredentialResourceName"] == "mlflow-azure-mlflow-database-admin"
+    assert borrowed["subject"] == "system:serviceaccount:mlflow:mlflow-database-admin"
+    assert "mlflow-database-admin" not in identities(planned)
+    account = planned.one("ServiceAccount", "database-admin")
+    who = account.inputs["metadata"]["annotations"]["azure.workload.identity/client-id"]
+    assert plain(who) == "mock-sentinel-getUserAssignedIdentity-clientId"
+    assert not of_azure(planned, "dbforpostgresql:AdministratorsMicrosoftEntra")
+
+
 def test_a_server_stands_in_a_subnet_that_is_its_own_and_is_found_by_name() -> None:
     planned = on_azure()
     server = planned.one("Server", "mlflow-database")
@@ -331,7 +349,8 @@ def test_credentials_to_pull_are_a_secret_of_the_service_accounts() -> None:
     ]
     assert "planted-registry-key" not in as_text(planned)
     for account in planned.of_type("ServiceAccount"):
-        assert len(account.inputs["imagePullSecrets"]) == 1, secret.name
+        assert account.inputs["imagePullSecrets"] == [{"name": "acr-secret"}]
+    assert secret.inputs["metadata"]["name"] == "acr-secret"
 
 
 def test_an_internal_load_balancer_says_so_and_both_ask_the_server_how_it_is() -> None:

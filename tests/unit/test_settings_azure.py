@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from components.settings import Problem, SettingsError, Stack, parse
+from components.settings import Problem, SettingsError, Stack, parse, with_server
 from components.settings.azure import AzureStack
 
 LOCATION = "westeurope"
@@ -25,7 +25,7 @@ AZURE: dict[str, Any] = {"cloud": "azure", "cluster": {"create": {"adminGroups":
 
 
 def settings(values: dict[str, Any], region: str | None = LOCATION) -> Stack:
-    return parse({**AZURE, **values}, secret_keys={"secrets", "database"}, region=region)
+    return with_server(parse({**AZURE, **values}, secret_keys={"secrets", "database"}, region=region))
 
 
 def problems_of(values: dict[str, Any], region: str | None = LOCATION) -> list[Problem]:
@@ -56,6 +56,12 @@ def entrance(kind: str, **more: Any) -> dict[str, Any]:
 def ingress(**more: Any) -> dict[str, Any]:
     ranges = {"nginx.ingress.kubernetes.io/whitelist-source-range": OFFICE[0]}
     return entrance("ingress", **{"host": HOST, "className": "nginx", "annotations": ranges, **more})
+
+
+ADMINISTRATOR = (
+    "/subscriptions/11111111-2222-3333-4444-555555555555/resourceGroups/shared/providers/"
+    "Microsoft.ManagedIdentity/userAssignedIdentities/database-admins"
+)
 
 
 def database(**more: Any) -> dict[str, Any]:
@@ -296,8 +302,41 @@ STORES: list[tuple[str, dict[str, Any], str, str]] = [
             "database": {"existing": {"instance": "shared", "admin": "pg-admin"}, "resourceGroup": "shared"},
             "secrets": ADMIN,
         },
-        f"{DATABASE}.signIn",
+        f"{DATABASE}.existing.admin",
+        "nobody makes a user who signs in by identity",
+    ),
+    (
+        "an existing server to be furnished by nobody",
+        database(existing={"instance": "shared"}, resourceGroup="shared"),
+        f"{DATABASE}.administrator",
         "finished: true",
+    ),
+    (
+        "an administrator of a finished server",
+        database(
+            existing={"instance": "shared", "finished": True},
+            resourceGroup="shared",
+            administrator=ADMINISTRATOR,
+        ),
+        f"{DATABASE}.administrator",
+        "not needed: database and user are there",
+    ),
+    (
+        "an administrator who would make a user with a password",
+        database(
+            existing={"instance": "shared"},
+            resourceGroup="shared",
+            signIn="password",
+            administrator=ADMINISTRATOR,
+        ),
+        f"{DATABASE}.administrator",
+        "not needed: signIn is password",
+    ),
+    (
+        "an administrator of a new server",
+        database(administrator=ADMINISTRATOR),
+        f"{DATABASE}.administrator",
+        "about an existing server",
     ),
     (
         "an existing server without its group",

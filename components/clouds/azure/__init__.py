@@ -72,7 +72,9 @@ class _Builder:
             data_places={"azure-native:location": self._place.location},
         )
 
-    def _principal(self, name: str, account: str, *, protect: bool = False) -> WorkloadPrincipal:
+    def _principal(
+        self, name: str, account: str, *, protect: bool = False, existing: str | None = None
+    ) -> WorkloadPrincipal:
         return WorkloadPrincipal(
             name,
             WorkloadPrincipalArgs(
@@ -81,6 +83,7 @@ class _Builder:
                 namespace=self._settings.namespace,
                 accounts=[account],
                 protect=protect and self._guarded,
+                existing=existing,
             ),
             opts=self._on_azure,
         )
@@ -90,9 +93,14 @@ class _Builder:
             return None
         settings = self._settings.database
         admin = None
-        if self._by_identity and settings.existing is None:
+        if self._by_identity and (settings.existing is None or settings.administrator):
             # Nobody else is the administrator: the server's own identity never can be.
-            admin = self._principal("mlflow-database-admin", DATABASE_ADMIN_ACCOUNT, protect=True)
+            admin = self._principal(
+                "mlflow-database-admin",
+                DATABASE_ADMIN_ACCOUNT,
+                protect=True,
+                existing=settings.administrator,
+            )
         return FlexibleServer(
             "mlflow-database",
             FlexibleServerArgs(

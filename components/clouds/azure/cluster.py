@@ -19,7 +19,7 @@ from ...settings.azure import AzureStack, DatabaseAccess, NewAzureCluster, Stora
 from ...settings.database import Place as StorePlace
 from ...settings.errors import Problem, SettingsError
 from .control_plane import ControlPlane, ControlPlaneArgs, version_of
-from .database_server import SERVICES
+from .database_service import SERVICES
 from .load_balancers import ingress, load_balancer
 from .monitoring import Monitoring, MonitoringArgs, Workspace, WorkspaceArgs
 from .network import Network, NetworkArgs

@@ -110,10 +110,7 @@ class FlexibleServer(pulumi.ComponentResource):
         env: dict[str, Text]
         secret_env: dict[str, pulumi.Output[str]] = {}
         if args.admin:
-            mysql = self._settings.engine is Engine.MYSQL
-            # PostgreSQL knows an identity by its object id, MySQL by its client id.
-            known_by = args.server.client_id if mysql else args.server.principal_id
-            env = {"ADMIN_SIGN_IN": "token", "ADMIN_USERNAME": args.admin.name, "IDENTITY_ID": known_by}
+            env = self._as(args.admin)
         else:
             assert made.password is not None, "there is one without an Entra administrator"  # noqa: S101
             env = {"ADMIN_SIGN_IN": "password", "ADMIN_USERNAME": ADMIN}
@@ -121,6 +118,13 @@ class FlexibleServer(pulumi.ComponentResource):
         return Service(
             id=made.id, name=made.name, host=made.host, env=env, secret_env=secret_env, ready=[made]
         )
+
+    def _as(self, admin: WorkloadPrincipal) -> dict[str, Text]:
+        """How the administrator signs in by token, and whom to make a user."""
+        server, is_mysql = self._args.server, self._settings.engine is Engine.MYSQL
+        # PostgreSQL knows an identity by its object id, MySQL by its client id.
+        known_by = server.client_id if is_mysql else server.principal_id
+        return {"ADMIN_SIGN_IN": "token", "ADMIN_USERNAME": admin.name, "IDENTITY_ID": known_by}
 
     def _found(self, existing: ExistingDatabase) -> Service:
         names = {
@@ -138,7 +142,9 @@ class FlexibleServer(pulumi.ComponentResource):
                 lambda found: _checked(found[0], tokens=not self._by_identity or found[1])
             )
         env, secret_env = None, {}
-        if existing.admin and not existing.finished:
+        if self._args.admin:
+            env = self._as(self._args.admin)
+        elif existing.admin and not existing.finished:
             env = {"ADMIN_SIGN_IN": "password"}
             secret_env = {
                 key: pulumi.Output.secret(value.reveal())

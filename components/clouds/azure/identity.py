@@ -12,6 +12,7 @@ import pulumi
 from pulumi_azure_native import managedidentity
 
 from ...contracts import Identity
+from ..names import stack_name
 from .resource_group import Place
 
 AUDIENCE = "api://AzureADTokenExchange"
@@ -27,6 +28,8 @@ class WorkloadPrincipalArgs:
     :param issuer: of the cluster's tokens.
     :param accounts: ServiceAccounts in the namespace whose pods are this identity.
     :param protect: an identity that is made anew is another one, to which the database would be locked.
+    :param existing: id of an identity that is there already, instead of a new one. The stack only lets the
+        accounts be it.
     """
 
     place: Place
@@ -34,6 +37,7 @@ class WorkloadPrincipalArgs:
     namespace: str
     accounts: Sequence[str]
     protect: bool = False
+    existing: str | None = None
 
 
 class WorkloadPrincipal(pulumi.ComponentResource):
@@ -54,20 +58,16 @@ class WorkloadPrincipal(pulumi.ComponentResource):
         self, name: str, args: WorkloadPrincipalArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         super().__init__("mlflow:azure:WorkloadPrincipal", name, {}, opts)
-        place = args.place
-        made = managedidentity.UserAssignedIdentity(
-            name,
-            resource_group_name=place.group,
-            location=place.location,
-            tags=dict(place.tags),
-            opts=pulumi.ResourceOptions(parent=self, protect=args.protect),
-        )
+        self._args = args
+        group, who = self._found(args.existing) if args.existing else (args.place.group, self._made(name))
         before: list[pulumi.Resource] = []
         for account in args.accounts:
             credential = managedidentity.FederatedIdentityCredential(
                 f"{name}-{account}",
-                resource_group_name=place.group,
-                resource_name_=made.name,
+                resource_group_name=group,
+                resource_name_=who.name,
+                # Other stacks may have theirs on the same identity.
+                federated_identity_credential_resource_name=stack_name(account) if args.existing else None,
                 issuer=args.issuer,
                 audiences=[AUDIENCE],
                 subject=f"system:serviceaccount:{args.namespace}:{account}",
@@ -75,6 +75,28 @@ class WorkloadPrincipal(pulumi.ComponentResource):
                 opts=pulumi.ResourceOptions(parent=self, depends_on=before),
             )
             before = [credential]
-        self.name, self.principal_id, self.client_id = made.name, made.principal_id, made.client_id
-        self.identity = Identity(annotations={CLIENT_ID: made.client_id}, pod_labels=USE, ready=[self])
+        self.name, self.principal_id, self.client_id = who.name, who.principal_id, who.client_id
+        self.identity = Identity(annotations={CLIENT_ID: self.client_id}, pod_labels=USE, ready=[self])
         self.register_outputs({"clientId": self.client_id})
+
+    def _made(self, name: str) -> managedidentity.UserAssignedIdentity:
+        place = self._args.place
+        return managedidentity.UserAssignedIdentity(
+            name,
+            resource_group_name=place.group,
+            location=place.location,
+            tags=dict(place.tags),
+            opts=pulumi.ResourceOptions(parent=self, protect=self._args.protect),
+        )
+
+    def _found(
+        self, identity: str
+    ) -> tuple[str, pulumi.Output[managedidentity.GetUserAssignedIdentityResult]]:
+        """Its resource group and itself, by its id."""
+        parts = identity.split("/")
+        group, name = parts[parts.index("resourceGroups") + 1], parts[-1]
+        return group, managedidentity.get_user_assigned_identity_output(
+            resource_group_name=group,
+            resource_name=name,
+            opts=self._args.place.subscription.invoke,
+        )

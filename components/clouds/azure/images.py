@@ -19,6 +19,9 @@ from .roles import Role, assign
 LOGICAL = "mlflowregistry"
 """Of the registry: 5 to 50 letters and digits, in all of Azure once; Pulumi adds eight."""
 
+PULL_SECRET = "acr-secret"  # noqa: S105 - a name
+"""Of the Secret with the user's pull-only credentials."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ImageRegistryArgs:
@@ -58,6 +61,7 @@ class ImageRegistry(pulumi.ComponentResource):
             job=ready.job or self._built("job", password),
             third_party=third_party(),
             pull_credentials=pull_credentials(args.settings.secrets, args.settings.azure.pull_credentials),
+            pull_secret=PULL_SECRET,
             ready=grants,
         )
         self.register_outputs({})
