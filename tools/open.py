@@ -121,6 +121,8 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--check", action="store_true", help="end after one successful request")
     args = parser.parse_args(argv)
     deployed = find(args.stack)
+    if "database" not in deployed.outputs:
+        raise Failure(f"stack {args.stack} has no server of its own", f"the one it uses: {deployed.url}")
     if args.check:
         with forwarded(deployed) as (port, _):
             check(port)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from components.settings import SettingsError, Stack
+from components.settings import AnyStack, SettingsError
 from components.settings.load import NAMESPACE, decode, parse
 from tools.common import ROOT, Failure
 from tools.offline import config
@@ -12,7 +12,7 @@ from tools.offline import config
 PREFIX = f"{NAMESPACE}:"
 
 
-def settings_of(stack: str, root: Path = ROOT) -> Stack:
+def settings_of(stack: str, root: Path = ROOT) -> AnyStack:
     """The settings of a stack; secrets read ``[secret]``.
 
     :raises Failure: with every mistake in the stack file.

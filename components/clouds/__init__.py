@@ -8,15 +8,15 @@ from __future__ import annotations
 from importlib import import_module
 
 from ..contracts import Foundation
-from ..settings import Cloud, Stack
+from ..settings import AnyStack, Cloud
 from ..settings.stack import CloudCommon
 from .state import refuse_local_state
 
-CLOUDS = {Cloud.DEV: "dev", Cloud.AWS: "aws", Cloud.GCP: "gcp", Cloud.AZURE: "azure"}
+CLOUDS = {cloud: str(cloud) for cloud in Cloud}
 """Cloud → its folder, which offers ``build(settings) -> Foundation``."""
 
 
-def build(settings: Stack) -> Foundation:
+def build(settings: AnyStack) -> Foundation:
     """The foundation of the cloud that the settings choose."""
     if isinstance(settings, CloudCommon):
         refuse_local_state(settings, settings.cloud)

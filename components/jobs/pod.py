@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pulumi_kubernetes as kubernetes
 
-from ..contracts import Images, Text, TrackingAccess
+from ..contracts import CA_FOLDER, Images, Text, TrackingAccess
 from ..settings.base import ResourceAmounts, Resources
 from ..settings.workloads import Pod
 from ..tracking.environment import POD_ENV
@@ -82,6 +82,7 @@ def container_of(workload: Pod, args: PodArgs) -> core.ContainerArgs:
             core.VolumeMountArgs(name="tmp", mount_path=TMP),
             core.VolumeMountArgs(name="launcher", mount_path=LAUNCHER_FOLDER, read_only=True),
             *args.code.mounts,
+            *_authority_mounts(args.access),
             *args.mounts,
         ],
         security_context=container_security(),
@@ -116,6 +117,7 @@ def pod_of(
             ),
             core.VolumeArgs(name="launcher", config_map=core.ConfigMapVolumeSourceArgs(name=args.launcher)),
             *args.code.volumes,
+            *_authority_volumes(args.access),
             *args.volumes,
         ],
     )
@@ -143,6 +145,19 @@ def requirements(workload: Pod) -> core.ResourceRequirementsArgs:
     return core.ResourceRequirementsArgs(
         requests={**full.requests.model_dump(), **gpus}, limits={**full.limits.model_dump(), **gpus}
     )
+
+
+def _authority_volumes(access: TrackingAccess) -> list[core.VolumeArgs]:
+    if access.authority is None:
+        return []
+    source = core.ConfigMapVolumeSourceArgs(name=access.authority)
+    return [core.VolumeArgs(name="tracking-ca", config_map=source)]
+
+
+def _authority_mounts(access: TrackingAccess) -> list[core.VolumeMountArgs]:
+    if access.authority is None:
+        return []
+    return [core.VolumeMountArgs(name="tracking-ca", mount_path=CA_FOLDER, read_only=True)]
 
 
 def _secrets_of(group: Mapping[str, Text]) -> list[Text]:

@@ -3,6 +3,17 @@
 from .errors import Problem, SettingsError
 from .load import load, parse
 from .stack import Cloud
-from .stacks import Stack, artifacts_place, database_place
+from .stacks import AnyStack, Stack, artifacts_place, database_place, with_server
 
-__all__ = ["Cloud", "Problem", "SettingsError", "Stack", "artifacts_place", "database_place", "load", "parse"]
+__all__ = [
+    "AnyStack",
+    "Cloud",
+    "Problem",
+    "SettingsError",
+    "Stack",
+    "artifacts_place",
+    "database_place",
+    "load",
+    "parse",
+    "with_server",
+]

@@ -23,6 +23,7 @@ from . import (  # noqa: F401 - they register themselves
     azure_store_rules,
     cloud_rules,
     cloud_store_rules,
+    existing_rules,
     exposure_rules,
     gcp_rules,
     gcp_store_rules,
@@ -34,7 +35,7 @@ from .base import Secret
 from .errors import Problem, SettingsError
 from .rules import broken_rules
 from .stack import Cloud
-from .stacks import Stack, stack_model
+from .stacks import AnyStack, stack_model
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMESPACE = "mlflow"
@@ -43,7 +44,7 @@ REGION_KEYS = {str(Cloud.AZURE): ("azure-native", "location")}
 """Where the stack file says the region, where that is not ``<cloud>:region``."""
 
 
-def load() -> Stack:
+def load() -> AnyStack:
     """The settings of the running stack.
 
     :raises SettingsError: with every mistake in it.
@@ -86,7 +87,7 @@ def parse(
     stack: str = "",
     file: Path | None = None,
     region: str | None = None,
-) -> Stack:
+) -> AnyStack:
     """Check raw values.
 
     :param values: top-level key → plain JSON value.
@@ -97,7 +98,7 @@ def parse(
     """
     model = stack_model(values)
     problems = [*_plain_secrets(model, values, secret_keys), *_plain_secrets(model, _written(file), set())]
-    settings: Stack | None = None
+    settings: AnyStack | None = None
     try:
         settings = model.model_validate(dict(values))
     except ValidationError as error:

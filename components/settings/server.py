@@ -20,15 +20,20 @@ class LogLevel(StrEnum):
     CRITICAL = "CRITICAL"
 
 
-class LogLevels(Model):
-    """How much each part writes to its log."""
+class JobLogLevels(Model):
+    """How much the parts of a job write to its log."""
 
-    server: LogLevel = LogLevel.INFO
-    """The tracking server."""
     jobs: LogLevel = LogLevel.INFO
     """MLflow inside jobs."""
     launcher: LogLevel = LogLevel.INFO
     """The launcher that starts jobs and pipeline stages."""
+
+
+class LogLevels(JobLogLevels):
+    """How much each part writes to its log."""
+
+    server: LogLevel = LogLevel.INFO
+    """The tracking server."""
 
 
 class Server(Model):

@@ -24,25 +24,14 @@ class Cloud(StrEnum):
     AWS = "aws"
     GCP = "gcp"
     AZURE = "azure"
+    EXISTING = "existing"
 
 
-class Common(Model):
-    """The keys below `mlflow:` that every stack has, beside `cloud`."""
+class Shared(Model):
+    """The keys below `mlflow:` that every stack has, beside `cloud`: workloads and what they need."""
 
-    namespace: DnsLabel = "mlflow"
-    """The Kubernetes namespace, made and owned by the stack."""
     protect: bool | None = None
     """Guard databases, volumes and buckets against deletion. Default: true for every stack not named dev."""
-    images: Images = Images()
-    """Images of server and jobs."""
-    server: Server = Server()
-    """The tracking server."""
-    auth: Auth = Auth()
-    """Sign-in."""
-    exposure: Exposure = Exposure()
-    """Entrances to the server."""
-    log_level: LogLevels = LogLevels()
-    """Log levels."""
     secrets: Groups = {}
     """Secret groups: group, Secret, key. Written by `make secret GROUP= NAME= KEY=`."""
     jobs: Jobs = {}
@@ -59,6 +48,23 @@ class Common(Model):
         return self.protect if self.protect is not None else stack != "dev"
 
 
+class Common(Shared):
+    """The keys below `mlflow:` that every stack with a tracking server of its own adds."""
+
+    namespace: DnsLabel = "mlflow"
+    """The Kubernetes namespace, made and owned by the stack."""
+    images: Images = Images()
+    """Images of server and jobs."""
+    server: Server = Server()
+    """The tracking server."""
+    auth: Auth = Auth()
+    """Sign-in."""
+    exposure: Exposure = Exposure()
+    """Entrances to the server."""
+    log_level: LogLevels = LogLevels()
+    """Log levels."""
+
+
 class CloudCommon(Common):
     """What every stack on a cloud adds."""
 
@@ -70,7 +76,7 @@ class CloudCommon(Common):
     """The artifact store: by default the cloud's object store."""
     local_state: bool = False
     """Say true to keep this stack's state in a folder of this machine. Otherwise a shared backend is needed;
-    on AWS `make backend STACK=…` makes one."""
+    on AWS and Google Cloud `make backend STACK=…` makes one."""
 
 
 def place_of(section: Database | Artifacts, cloud: Cloud) -> Place:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pulumi
 import pulumi_kubernetes as kubernetes
 
-from ..contracts import ArtifactStore
-from ..settings import Stack
+from ..contracts import Text
+from ..settings.server import JobLogLevels
 from .labels import labels
 
 core = kubernetes.core.v1
@@ -17,12 +18,16 @@ meta = kubernetes.meta.v1
 
 @dataclass(frozen=True, kw_only=True)
 class ClientArgs:
-    """Inputs of :class:`Client`."""
+    """Inputs of :class:`Client`.
 
-    settings: Stack
-    namespace: pulumi.Output[str]
-    url: str
-    artifacts: ArtifactStore
+    :param url: of the tracking server, as pods reach it.
+    :param env: more environment of every client.
+    """
+
+    log_level: JobLogLevels
+    namespace: Text
+    url: Text
+    env: Mapping[str, Text]
 
 
 class Client(pulumi.ComponentResource):
@@ -40,11 +45,11 @@ class Client(pulumi.ComponentResource):
             metadata=meta.ObjectMetaArgs(namespace=args.namespace, labels=labels("jobs")),
             data={
                 "MLFLOW_TRACKING_URI": args.url,
-                "MLFLOW_LOGGING_LEVEL": args.settings.log_level.jobs,
-                "LAUNCHER_LOG_LEVEL": args.settings.log_level.launcher,
+                "MLFLOW_LOGGING_LEVEL": args.log_level.jobs,
+                "LAUNCHER_LOG_LEVEL": args.log_level.launcher,
                 "MLFLOW_DISABLE_TELEMETRY": "true",
                 "DO_NOT_TRACK": "true",
-                **args.artifacts.client_env,
+                **args.env,
             },
             opts=pulumi.ResourceOptions(parent=self),
         )

@@ -120,10 +120,10 @@ class Tracking(pulumi.ComponentResource):
         client = Client(
             f"{name}-client",
             ClientArgs(
-                settings=settings,
+                log_level=settings.log_level,
                 namespace=base.namespace,
                 url=exposure.in_cluster_url,
-                artifacts=artifacts,
+                env=artifacts.client_env,
             ),
             opts=self._child,
         )

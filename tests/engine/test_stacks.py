@@ -203,6 +203,6 @@ def test_only_dev_stacks_may_use_stand_ins(project: Project):
     ):
         pytest.skip("official plugins are installed: no stand-in is used")
     (project.root / "Pulumi.live.yaml").write_text("config:\n  mlflow:cloud: aws\n")
-    with pytest.raises(Failure, match="stand-ins serve mlflow:cloud: dev only") as caught:
+    with pytest.raises(Failure, match="stand-ins serve mlflow:cloud: dev, existing only") as caught:
         open_stack("live", project.root)
     assert "pulumi plugin install" in caught.value.hint

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from components.data_places import data_places
-from components.settings import Stack, parse
+from components.settings import Stack, parse, with_server
 from tools.common import Failure
 from tools.engine.data_guard import refuse_moved_data
 
 
 def settings(**more: Any) -> Stack:
-    return parse({"cloud": "dev", **more}, secret_keys={"database"})
+    return with_server(parse({"cloud": "dev", **more}, secret_keys={"database"}))
 
 
 def state(**more: Any) -> dict[str, Any]:

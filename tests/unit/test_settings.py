@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components import reserved
-from components.settings import Problem, SettingsError, parse
+from components.settings import Problem, SettingsError, parse, with_server
 from components.settings.base import quantity_bytes
 from components.settings.schema import settings_page, stack_schema
 from components.settings.stacks import STACKS
@@ -391,16 +391,17 @@ def test_the_same_variable_from_two_sources_is_refused() -> None:
 
 def test_an_external_entrance_without_sign_in_opens_only_when_said_so_and_for_ranges() -> None:
     values = {**DEV, **external(allow=["203.0.113.0/24"], anonymous=True)}
-    assert parse(values).exposure.external is not None
+    assert with_server(parse(values)).exposure.external is not None
 
 
 def test_an_external_entrance_opens_to_the_world_with_sign_in_when_said_twice() -> None:
     values = {**DEV, **external(allow=["0.0.0.0/0"], world=True), "auth": {"mode": "basic"}}
-    assert parse(values).exposure.external is not None
+    assert with_server(parse(values)).exposure.external is not None
 
 
 def test_several_replicas_are_fine_with_a_shared_store() -> None:
-    assert parse({**DEV, "server": {"replicas": 3}, "artifacts": {"uri": "s3://b"}}).server.replicas == 3
+    values = {**DEV, "server": {"replicas": 3}, "artifacts": {"uri": "s3://b"}}
+    assert with_server(parse(values)).server.replicas == 3
 
 
 @pytest.mark.parametrize(("stack", "guarded"), [("dev", False), ("prod", True), ("dev2", True)])
@@ -424,7 +425,7 @@ def test_a_plain_secret_beside_an_encrypted_one_is_refused(tmp_path: Path) -> No
 
 def test_settings_are_frozen() -> None:
     with pytest.raises(ValueError, match="frozen"):
-        parse(DEV).server.replicas = 2
+        with_server(parse(DEV)).server.replicas = 2
 
 
 def test_secrets_never_print_themselves() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from components.settings import Problem, SettingsError, Stack, parse
+from components.settings import Problem, SettingsError, Stack, parse, with_server
 from components.settings.aws import AwsStack
 
 AWS = {"cloud": "aws"}
@@ -21,7 +21,7 @@ KEYS = {"store": {"keys": {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "y
 
 
 def settings(values: dict[str, Any], region: str | None = REGION) -> Stack:
-    return parse({**AWS, **values}, secret_keys={"secrets", "database"}, region=region)
+    return with_server(parse({**AWS, **values}, secret_keys={"secrets", "database"}, region=region))
 
 
 def problems_of(values: dict[str, Any], region: str | None = REGION) -> list[Problem]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from components.settings import Problem, SettingsError, Stack, parse
+from components.settings import Problem, SettingsError, Stack, parse, with_server
 from components.settings.gcp import GcpStack
 
 GCP = {"cloud": "gcp"}
@@ -19,7 +19,7 @@ GOOGLE = {"store": {"keys": {"GOOGLE_CREDENTIALS": "{}"}}}
 
 
 def settings(values: dict[str, Any], region: str | None = REGION) -> Stack:
-    return parse({**GCP, **values}, secret_keys={"secrets", "database"}, region=region)
+    return with_server(parse({**GCP, **values}, secret_keys={"secrets", "database"}, region=region))
 
 
 def problems_of(values: dict[str, Any], region: str | None = REGION) -> list[Problem]:

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from components.data_places import data_places, moved
-from components.settings import Cloud, Stack
+from components.settings import AnyStack, Cloud
 from tools.common import Failure, console
 
 
 def refuse_moved_data(
     stack: str,
-    settings: Stack,
+    settings: AnyStack,
     state: dict[str, Any],
     cluster: str | None,
     others: Mapping[str, str] | None = None,

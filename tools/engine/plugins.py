@@ -42,6 +42,10 @@ class Providers:
             )
 
 
+SERVED = ("dev", "existing")
+"""``mlflow:cloud`` of the stacks that need no cloud's plugin."""
+
+
 def users_home() -> Path:
     return Path(os.environ.get("PULUMI_HOME") or Path.home() / ".pulumi")
 
@@ -54,7 +58,7 @@ def sdk_version(package: str) -> str:
 def choose_providers(cli: Path, stack: str, cloud: str | None, local: Path) -> Providers:
     """Choose the plugins for a stack and put them where the engine finds them.
 
-    :param cloud: the stack's ``mlflow:cloud``; stand-ins serve ``dev`` only.
+    :param cloud: the stack's ``mlflow:cloud``; stand-ins serve :data:`SERVED` only.
     :param local: the checkout's ``.local`` folder, which holds the engine's home when stand-ins are used.
     :raises Failure: when an official plugin is needed and cannot be had.
     """
@@ -68,10 +72,11 @@ def choose_providers(cli: Path, stack: str, cloud: str | None, local: Path) -> P
     if not missing:
         return Providers(home, frozenset())
     names = ", ".join(sorted(missing))
-    if cloud != "dev" or wanted == "official":
+    if cloud not in SERVED or wanted == "official":
         raise Failure(
             f"the official provider plugin for {names} is not installed and cannot be downloaded; "
-            f"stack {stack} (mlflow:cloud: {cloud}) needs it, stand-ins serve mlflow:cloud: dev only",
+            f"stack {stack} (mlflow:cloud: {cloud}) needs it, stand-ins serve mlflow:cloud: "
+            f"{', '.join(SERVED)} only",
             " && ".join(f"pulumi plugin install resource {p} v{sdk_version(p)}" for p in sorted(missing))
             + " on a machine that reaches get.pulumi.com, or copy its ~/.pulumi/plugins here",
         )

@@ -22,7 +22,7 @@ from tools.common import ROOT, Failure, run
 from tools.engine.advice import failure_of
 from tools.engine.cli import find_cli, is_users_own, known_version
 from tools.engine.place import Place, keep_additions, load, merge, place_of, prepare
-from tools.engine.plugins import CHOICE, STAND_INS, Providers, choose_providers, users_home
+from tools.engine.plugins import CHOICE, SERVED, STAND_INS, Providers, choose_providers, users_home
 from tools.engine.standins import MARK, MARK_KEY
 
 Program = Callable[[], None]
@@ -78,7 +78,7 @@ def refuse_local_state(place: Place, env: Mapping[str, str]) -> None:
     backend = env.get("PULUMI_BACKEND_URL") or place.project()["backend"]["url"]
     key = f"{place.project()['name']}:localState"
     wanted = merge(load(place.tracked), load(place.overlay)).get("config", {}).get(key)
-    if place.cloud() == "dev" or not lies_on_this_machine(backend) or str(wanted).lower() == "true":
+    if place.cloud() in SERVED or not lies_on_this_machine(backend) or str(wanted).lower() == "true":
         return
     raise Failure(
         f"the state of stack {place.stack} would lie on this machine only ({backend})",

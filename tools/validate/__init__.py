@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from components.settings import Stack
+from components.settings import AnyStack
 from tools.common import Failure, run
 
 CALL_LIMIT = 60
@@ -61,7 +61,7 @@ class Subject:
     """
 
     stack: str
-    settings: Stack
+    settings: AnyStack
     manifests: Sequence[Mapping[str, Any]]
     cluster: ClusterAccess | None
     image: str | None

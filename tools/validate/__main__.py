@@ -13,11 +13,11 @@ from typing import Any
 
 from rich.markup import escape
 
-from components.settings import Cloud
+from components.settings import AnyStack, Cloud
 from components.settings.aws import AwsStack
+from components.settings.existing import ExistingStack
 from components.settings.gcp import GcpStack
-from components.settings.stacks import Stack
-from tools.access import aws, gcp, kubectl_with, local_kubectl
+from tools.access import aws, gcp, kubectl_with, local_kubectl, named_kubectl
 from tools.common import ROOT, Failure, cli, console, step
 from tools.deployed import find
 from tools.engine.place import load, place_of
@@ -72,11 +72,13 @@ def tell(stack: str, found: list[Finding]) -> int:
     return 1 if failing else 0
 
 
-def reach(stack: str, settings: Stack) -> tuple[ClusterAccess | None, str | None, str]:
+def reach(stack: str, settings: AnyStack) -> tuple[ClusterAccess | None, str | None, str]:
     """The cluster and a server image on it; where there is no way to it, the reason."""
     try:
         if settings.cloud is Cloud.DEV:
             command, image = local_kubectl(stack), settings.images.server or _built_image(ROOT)
+        elif isinstance(settings, ExistingStack):
+            command, image = named_kubectl(stack), None
         elif existing := _existing(stack, settings):
             command, image = kubectl_with(stack, existing), settings.images.server
         else:
@@ -89,7 +91,7 @@ def reach(stack: str, settings: Stack) -> tuple[ClusterAccess | None, str | None
     return cluster, image, ""
 
 
-def _existing(stack: str, settings: Stack) -> str | None:
+def _existing(stack: str, settings: AnyStack) -> str | None:
     """A kubeconfig of the cluster that the settings name; None where the stack makes one."""
     if not isinstance(settings, AwsStack | GcpStack) or settings.cluster.existing is None:
         return None
