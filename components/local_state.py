@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from .settings import Cloud
 
-MADE_FOR = (Cloud.AWS, Cloud.GCP)
+MADE_FOR = (Cloud.AWS, Cloud.GCP, Cloud.AZURE)
 """Clouds for which `make backend` makes a place: each a module of tools/backend."""
 
 
