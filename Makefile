@@ -81,7 +81,7 @@ stop: $(VENV)/.program ## End what runs of a job or pipeline: JOB=name
 status: $(VENV)/.program ## What is up, versions, addresses
 	@$(RUN)status --stack $(STACK)
 
-logs: $(VENV)/.program ## The server's log; PART=database|migration, JOB=name a job's, FOLLOW=1 stays
+logs: $(VENV)/.program ## The server's log; PART=database|migration|model-watch, JOB=name a job or service, FOLLOW=1
 	@$(RUN)logs --stack $(STACK) $(if $(JOB),--job $(JOB)) $(if $(PART),--part $(PART)) $(if $(FOLLOW),--follow)
 
 open: $(VENV)/.program ## Forward a local port to the server and print the address

@@ -1,4 +1,5 @@
-"""`make logs`: the log of the server, its database or a job; of the container before it where one crashed.
+"""`make logs`: the log of the server, its database, a job or a service; of the container before it where one
+crashed.
 
 Of a job template it is the newest run's, through all its containers, and to its end where it still works.
 """
@@ -11,19 +12,23 @@ from typing import Any
 
 from rich.markup import escape
 
+from components.jobs.names import SERVICE_LABEL
 from tools.common import Failure, cli, console
 from tools.deployed import Deployed, find
 from tools.jobs.follow import ended, follow
+from tools.jobs.services import services
 from tools.jobs.template import jobs_of
 
-PARTS = ("server", "database", "migration")
+PARTS = ("server", "database", "migration", "model-watch")
 
 
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--stack", default="dev", help="stack name (default: dev)")
     parser.add_argument("--part", choices=PARTS, default="server", help="default: %(default)s")
-    parser.add_argument("--job", metavar="NAME", help="a job's newest run instead, or a Job by its name")
+    parser.add_argument(
+        "--job", metavar="NAME", help="a job's newest run instead, a service, or a Job by its name"
+    )
     parser.add_argument("--follow", action="store_true", help="stay and show new lines")
     parser.add_argument("--tail", type=int, default=200, help="lines per container (default: %(default)s)")
     args = parser.parse_args(argv)
@@ -33,7 +38,8 @@ def main(argv: list[str]) -> int:
         if ended(runs[0]) is None:
             follow(deployed, args.job)
             return 0
-    pods = _pods(deployed, args.job, args.part)
+    selector = _selector(deployed, args.job, args.part)
+    pods = _pods(deployed, selector, args.job or args.part)
     for pod in pods:
         if crashed := _crash(pod):
             name = pod["metadata"]["name"]
@@ -46,28 +52,28 @@ def main(argv: list[str]) -> int:
             for words in _containers(pod):
                 _show(deployed, pod["metadata"]["name"], f"--tail={args.tail}", *words)
     if args.follow:
-        selector = _selector(args.job, args.part)
         words = ["--follow", f"--tail={args.tail}", "--selector", selector, "--max-log-requests=50"]
         _show(deployed, *words, *(["--prefix"] if len(pods) > 1 else []))
     return 0
 
 
-def _selector(job: str | None, part: str) -> str:
+def _selector(deployed: Deployed, job: str | None, part: str) -> str:
+    if job and job in services(deployed):
+        return f"{SERVICE_LABEL}={job}"
     if job:
         return f"batch.kubernetes.io/job-name={job}"
     return f"app.kubernetes.io/name=mlflow,app.kubernetes.io/component={part}"
 
 
-def _pods(deployed: Deployed, job: str | None, part: str) -> list[dict[str, Any]]:
+def _pods(deployed: Deployed, selector: str, what: str) -> list[dict[str, Any]]:
     """Pods, oldest first.
 
     :raises Failure: when there is none, with those that there are.
     """
-    pods = deployed.objects("pods", "--selector", _selector(job, part))
+    pods = deployed.objects("pods", "--selector", selector)
     if not pods:
         jobs = [each["metadata"]["name"] for each in deployed.objects("jobs")]
         known = ", ".join(sorted(jobs)) or "none"
-        what = f"Job {job}" if job else part
         raise Failure(f"{what} has no pod in namespace {deployed.namespace}", f"Jobs there are: {known}")
     return sorted(pods, key=lambda pod: pod["metadata"]["creationTimestamp"])
 

@@ -53,13 +53,15 @@ class ModelServer(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: ModelServerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("mlflow:jobs:ModelServer", name, {}, opts)
+        pod, container = _pod(args)
         self.served = Served(
             f"{name}-served",
             ServedArgs(
                 service=args.server,
                 settings=args.settings,
                 access=args.access,
-                pod=_pod(args),
+                pod=pod,
+                container=container,
                 port=PORT,
                 ready=http_probe(LOADED),
                 alive=http_probe(LOADED),
@@ -73,7 +75,7 @@ class ModelServer(pulumi.ComponentResource):
         self.register_outputs({})
 
 
-def _pod(args: ModelServerArgs) -> core.PodSpecArgs:
+def _pod(args: ModelServerArgs) -> tuple[core.PodSpecArgs, core.ContainerArgs]:
     settings = args.settings
     version = core.EnvVarSourceArgs(
         field_ref=core.ObjectFieldSelectorArgs(field_path=f"metadata.annotations['{SERVED_VERSION}']")
@@ -92,4 +94,4 @@ def _pod(args: ModelServerArgs) -> core.PodSpecArgs:
     )
     container = container_of(settings, pod)
     container.working_dir = "/"  # where the scripts' package is
-    return pod_of(settings, pod, container)
+    return pod_of(settings, pod, container), container

@@ -23,8 +23,8 @@ batch = kubernetes.batch.v1
 core = kubernetes.core.v1
 meta = kubernetes.meta.v1
 
-WATCH = "mlflow-model-watch"
-"""Name and component label of the watch."""
+WATCH = "model-watch"
+"""Component label of the watch."""
 ROLL = "service-roll"
 """Component label of what rolls a service on its schedule."""
 LATE_SECONDS = 600
@@ -56,20 +56,24 @@ class ModelWatch(pulumi.ComponentResource):
     def __init__(self, name: str, args: ModelWatchArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("mlflow:jobs:ModelWatch", name, {}, opts)
         child = pulumi.ResourceOptions(parent=self)
-        account, rights = roller(name, WATCH, args.servers, args.access, child)
+        account, rights = roller(name, name, args.servers, args.access, child)
         command = ["python", "-m", "launcher.model_watch", *args.servers]
         pod = small_pod(account, command, args.access, args.images, args.scripts, signs_in=True)
-        metadata = meta.ObjectMetaArgs(labels={**labels(WATCH), **args.access.pod_labels})
+        # Stacks without a server of their own may share a namespace: each has a watch.
+        instance = {"app.kubernetes.io/instance": name}
+        tags = {**labels(WATCH), **instance}
         apps.Deployment(
             f"{name}-deployment",
-            metadata=meta.ObjectMetaArgs(name=WATCH, namespace=args.access.namespace, labels=labels(WATCH)),
+            metadata=meta.ObjectMetaArgs(name=name, namespace=args.access.namespace, labels=tags),
             spec=apps.DeploymentSpecArgs(
                 replicas=1,
                 revision_history_limit=3,
-                selector=meta.LabelSelectorArgs(match_labels=selector(WATCH)),
+                selector=meta.LabelSelectorArgs(match_labels={**selector(WATCH), **instance}),
                 # Two would undo nothing of each other's, but the old one may not know a new server.
                 strategy=apps.DeploymentStrategyArgs(type="Recreate"),
-                template=core.PodTemplateSpecArgs(metadata=metadata, spec=pod),
+                template=core.PodTemplateSpecArgs(
+                    metadata=meta.ObjectMetaArgs(labels={**tags, **args.access.pod_labels}), spec=pod
+                ),
             ),
             opts=pulumi.ResourceOptions(parent=self, depends_on=[*rights, *args.images.ready]),
         )

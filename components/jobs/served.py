@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import pulumi
 import pulumi_kubernetes as kubernetes
 
-from ..contracts import IngressFlavor, TrackingAccess
+from ..contracts import IngressFlavor, Text, TrackingAccess
 from ..settings.services import Serving
 from ..tracking.labels import labels, selector
 from .names import REPLICAS, SERVICE_LABEL
@@ -40,7 +40,8 @@ class ServedArgs:
     """Inputs of :class:`Served`.
 
     :param service: its name in the cluster.
-    :param pod: complete but for what this module adds: port, probes, how it ends, where it stands.
+    :param pod: complete but for what this module adds: how it ends, where it stands.
+    :param container: its one container, complete but for port, probes and how it ends.
     :param port: where its container listens.
     :param ready: what tells that it can serve.
     :param alive: what tells that it still works.
@@ -54,6 +55,7 @@ class ServedArgs:
     settings: Serving
     access: TrackingAccess
     pod: core.PodSpecArgs
+    container: core.ContainerArgs
     port: int
     ready: core.ProbeArgs
     alive: core.ProbeArgs
@@ -87,7 +89,7 @@ class Served(pulumi.ComponentResource):
             self._ingress(args.settings.ingress.host, self._flavor, service)
         self.register_outputs({})
 
-    def _metadata(self, annotations: Mapping[str, object] | None = None) -> meta.ObjectMetaArgs:
+    def _metadata(self, annotations: Mapping[str, Text] | None = None) -> meta.ObjectMetaArgs:
         return meta.ObjectMetaArgs(
             name=self._args.service,
             namespace=self._args.access.namespace,
@@ -137,7 +139,7 @@ class Served(pulumi.ComponentResource):
     def _pod(self) -> core.PodSpecArgs:
         """The pod, with how it becomes ready and how it goes."""
         args, settings, leave = self._args, self._args.settings, self._leave_seconds
-        (container,) = args.pod.containers  # pyright: ignore[reportGeneralTypeIssues] - a plain list here
+        container = args.container
         container.ports = [core.ContainerPortArgs(name=HTTP, container_port=args.port)]
         container.startup_probe = _paced(args.ready, period=1, failures=settings.start_seconds)
         container.readiness_probe = _paced(args.ready, period=5, failures=3)

@@ -60,14 +60,15 @@ class Service(pulumi.ComponentResource):
             image=image_of(settings, args.images),
             local_code=args.local_code,
         )
-        code = code_of(name, settings, source, child)
+        pod, container = _pod(args, code_of(name, settings, source, child))
         self.served = Served(
             f"{name}-served",
             ServedArgs(
                 service=args.service,
                 settings=settings,
                 access=args.access,
-                pod=_pod(args, code),
+                pod=pod,
+                container=container,
                 port=settings.port,
                 ready=http_probe(settings.ready_path) if settings.ready_path else tcp_probe(),
                 # Not the path: one that asks a database would have it restarted when that is away.
@@ -93,7 +94,7 @@ class Service(pulumi.ComponentResource):
         self.register_outputs({})
 
 
-def _pod(args: ServiceArgs, code: Code) -> core.PodSpecArgs:
+def _pod(args: ServiceArgs, code: Code) -> tuple[core.PodSpecArgs, core.ContainerArgs]:
     pod = PodArgs(
         main=MAIN,
         command=command_of(args.settings, code),
@@ -106,7 +107,7 @@ def _pod(args: ServiceArgs, code: Code) -> core.PodSpecArgs:
     )
     container = container_of(args.settings, pod)
     container.working_dir = "/"  # where the scripts' package is
-    return pod_of(args.settings, pod, container)
+    return pod_of(args.settings, pod, container), container
 
 
 def command_of(settings: ServiceSettings, code: Code) -> list[str]:

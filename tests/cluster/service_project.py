@@ -10,7 +10,8 @@ entry_points:
   main:
     parameters:
       slope: {type: float, default: 2}
-    command: "python learn.py {slope}"
+      alias: {type: string, default: candidate}
+    command: "python learn.py {slope} {alias}"
 """
 LEARN = f"""
 import sys
@@ -18,7 +19,7 @@ import mlflow, pandas
 from mlflow.models import infer_signature
 from sklearn.linear_model import LinearRegression
 
-slope = float(sys.argv[1])
+slope, alias = float(sys.argv[1]), sys.argv[2]
 with mlflow.start_run():
     x = pandas.DataFrame({{"x": [0.0, 1.0, 2.0]}})
     model = LinearRegression().fit(x, slope * x["x"])
@@ -26,7 +27,7 @@ with mlflow.start_run():
         model, name="model", signature=infer_signature(x, model.predict(x)), registered_model_name="{MODEL}",
         pip_requirements=["scikit-learn"],
     )
-    mlflow.MlflowClient().set_registered_model_alias("{MODEL}", "{ALIAS}", made.registered_model_version)
+    mlflow.MlflowClient().set_registered_model_alias("{MODEL}", alias, made.registered_model_version)
 """
 APP = """
 import os
@@ -68,7 +69,7 @@ def ask():
         try:
             request = urllib.request.Request(url, body.encode() or None, headers)
             with urllib.request.urlopen(request, timeout=20) as answer:
-                text = json.dumps(json.load(answer))
+                text = json.dumps(json.load(answer, parse_float=lambda number: round(float(number), 6)))
             with lock:
                 seen[text] += 1
                 since.append(text)

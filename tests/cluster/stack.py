@@ -170,12 +170,12 @@ class Stack:
         name = self.pod_of(component)["metadata"]["name"]
         return self.kubectl("exec", name, "--", *command, check=check)
 
-    def python(self, script: str, *arguments: str) -> Any:
+    def python(self, script: str, *arguments: str, limit: float = POD_LIMIT) -> Any:
         """Run Python as a job of the user's would: job image, jobs' account, jobs' environment.
 
         :returns: the JSON of its last line.
         """
-        log = run_pod(self, ["python", "-c", script, *arguments])
+        log = run_pod(self, ["python", "-c", script, *arguments], limit)
         return json.loads(log.strip().splitlines()[-1])
 
 
@@ -210,7 +210,7 @@ def is_ready(pod: Mapping[str, Any]) -> bool:
     return bool(states) and all(state["ready"] for state in states)
 
 
-def run_pod(stack: Stack, command: list[str]) -> str:
+def run_pod(stack: Stack, command: list[str], limit: float = POD_LIMIT) -> str:
     """Run a command in a new pod that passes the restricted standard; its log."""
     name = f"test-{secrets.token_hex(3)}"
     state = json.loads(
@@ -257,7 +257,7 @@ def run_pod(stack: Stack, command: list[str]) -> str:
         phase = stack.kubectl("get", "pod", name, "-o", "jsonpath={.status.phase}")
         return phase if phase in ("Succeeded", "Failed") else None
 
-    phase = eventually(ended, POD_LIMIT, f"pod {name} did not end")
+    phase = eventually(ended, limit, f"pod {name} did not end")
     log = stack.kubectl("logs", name)
     stack.kubectl("delete", "pod", name, "--wait=false")
     assert phase == "Succeeded", log[-3000:]

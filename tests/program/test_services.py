@@ -364,7 +364,7 @@ def test_who_rolls_may_get_and_patch_exactly_its_deployments() -> None:
                 "verbs": ["get", "patch"],
             }
         ]
-        for name, deployment in (("mlflow-model-watch", "a"), ("b-roll", "b"))
+        for name, deployment in (("mlflow-services-watch", "a"), ("b-roll", "b"))
     }
     assert rules == expected
     assert not planned.of_type("ClusterRole")
@@ -392,7 +392,7 @@ def test_only_who_rolls_is_given_a_token() -> None:
         for one in objects(planned, kind)
         if "serviceAccountToken" in str(one)
     }
-    assert with_token == {"mlflow-model-watch", "b"}
+    assert with_token == {"mlflow-services-watch", "b"}
     for account in objects(planned, "ServiceAccount"):
         assert account["automountServiceAccountToken"] is False
 

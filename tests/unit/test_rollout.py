@@ -151,6 +151,22 @@ def test_a_pod_that_does_not_start_is_told_with_its_last_words(cluster: Pretend)
     assert "no such alias: champion" in str(e.value)
 
 
+def test_who_may_not_look_at_pods_is_told_what_went_wrong_all_the_same(
+    cluster: Pretend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deployment(cluster, 2)
+    begun = roll(cluster, "serve")
+
+    def refused(*_: Any, **__: Any) -> None:
+        raise kubernetes.Refused("GET", "pods", 403, "forbidden")
+
+    monkeypatch.setattr(cluster, "list", refused)
+    late = {"type": "Progressing", "reason": "ProgressDeadlineExceeded"}
+    then(cluster, lambda found: found.update(status={"observedGeneration": 2, "conditions": [late]}))
+    with pytest.raises(Failed, match=r"no new pod became ready within 30 s; `make logs JOB=serve`"):
+        wait(cluster, begun)
+
+
 def test_pods_that_a_quota_keeps_away_are_told_with_the_quotas_words(cluster: Pretend) -> None:
     deployment(cluster, 1)
     begun = roll(cluster, "serve")

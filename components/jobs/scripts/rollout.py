@@ -100,7 +100,10 @@ def done(found, name):
 
 def explained(api, name, trouble):
     """A failed rollout with what the newest pod says of it."""
-    said = why(newest(api.list("v1/pods", labels=f"{SERVICE}={name}")) or {})
+    try:
+        said = why(newest(api.list("v1/pods", labels=f"{SERVICE}={name}")) or {})
+    except Refused:  # what rolls a service on its schedule may look at the one Deployment only
+        said = f"`make logs JOB={name}` has what its pods wrote"
     return Failed(f"{name}: {trouble}" + (f"; {said}" if said else ""))
 
 
