@@ -82,7 +82,7 @@ def container_of(workload: Pod, args: PodArgs) -> core.ContainerArgs:
             core.VolumeMountArgs(name="tmp", mount_path=TMP),
             core.VolumeMountArgs(name="launcher", mount_path=LAUNCHER_FOLDER, read_only=True),
             *args.code.mounts,
-            *_authority_mounts(args.access),
+            *authority_mounts(args.access),
             *args.mounts,
         ],
         security_context=container_security(),
@@ -117,7 +117,7 @@ def pod_of(
             ),
             core.VolumeArgs(name="launcher", config_map=core.ConfigMapVolumeSourceArgs(name=args.launcher)),
             *args.code.volumes,
-            *_authority_volumes(args.access),
+            *authority_volumes(args.access),
             *args.volumes,
         ],
     )
@@ -147,14 +147,16 @@ def requirements(workload: Pod) -> core.ResourceRequirementsArgs:
     )
 
 
-def _authority_volumes(access: TrackingAccess) -> list[core.VolumeArgs]:
+def authority_volumes(access: TrackingAccess) -> list[core.VolumeArgs]:
+    """The certificates that the tracking server's is checked against, where it needs some of its own."""
     if access.authority is None:
         return []
     source = core.ConfigMapVolumeSourceArgs(name=access.authority)
     return [core.VolumeArgs(name="tracking-ca", config_map=source)]
 
 
-def _authority_mounts(access: TrackingAccess) -> list[core.VolumeMountArgs]:
+def authority_mounts(access: TrackingAccess) -> list[core.VolumeMountArgs]:
+    """Where pods find them."""
     if access.authority is None:
         return []
     return [core.VolumeMountArgs(name="tracking-ca", mount_path=CA_FOLDER, read_only=True)]

@@ -14,7 +14,7 @@ from ..tracking.environment import POD_ENV
 from ..tracking.labels import labels, selector
 from ..tracking.pods import IMAGE_GID, IMAGE_UID, TMP, container_security, env_from, pod_security
 from .names import SERVICE_LABEL
-from .pod import LAUNCHER_FOLDER
+from .pod import LAUNCHER_FOLDER, authority_mounts, authority_volumes
 from .rights import roller, token_volume
 from .served import roll_seconds
 
@@ -165,6 +165,7 @@ def small_pod(
             core.VolumeMountArgs(name="launcher", mount_path=LAUNCHER_FOLDER, read_only=True),
             core.VolumeMountArgs(name="tmp", mount_path=TMP),
             mount,
+            *(authority_mounts(access) if signs_in else []),
         ],
         security_context=container_security(),
         resources=core.ResourceRequirementsArgs(
@@ -184,5 +185,6 @@ def small_pod(
             core.VolumeArgs(name="launcher", config_map=core.ConfigMapVolumeSourceArgs(name=scripts)),
             core.VolumeArgs(name="tmp", empty_dir=core.EmptyDirVolumeSourceArgs(size_limit="16Mi")),
             token,
+            *(authority_volumes(access) if signs_in else []),
         ],
     )

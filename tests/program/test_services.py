@@ -342,6 +342,41 @@ def test_nothing_of_services_is_made_without_them() -> None:
     assert not [one.name for one in plan({"jobs": None}).resources if "services" in one.name]
 
 
+EXISTING: dict[str, Any] = {
+    "cloud": "existing",
+    "tracking": {
+        "url": "https://mlflow.example.com",
+        "namespace": "team",
+        "caBundle": "PEM",
+        "credentials": "tracking",
+    },
+    "secrets": {"tracking": {"user": {"MLFLOW_TRACKING_TOKEN": {"secure": "planted-tracking-token"}}}},
+    "exposure": None,
+    "jobs": None,
+}
+"""A stack for a tracking server that is there already."""
+
+
+def test_beside_a_server_that_is_there_already_the_watch_signs_in_there_and_checks_its_certificate() -> None:
+    planned = plan({**EXISTING, "modelServers": {"train": {"model": MODEL}}})
+    assert planned.problems == []
+    watch = planned.one("Deployment", "watch-deployment")
+    pod = plain(watch.inputs)["spec"]["template"]["spec"]
+    known = environment(planned, watch)
+    assert known["MLFLOW_TRACKING_URI"] == "https://mlflow.example.com"
+    assert known["MLFLOW_TRACKING_TOKEN"] == "planted-tracking-token"
+    mounts = [mount["mountPath"] for mount in pod["containers"][0]["volumeMounts"]]
+    assert any(known["MLFLOW_TRACKING_SERVER_CERT_PATH"].startswith(f"{mount}/") for mount in mounts)
+    for account in objects(planned, "ServiceAccount"):
+        assert account["metadata"]["namespace"] == "team"
+
+
+def test_a_stack_without_an_entrance_exposes_nothing() -> None:
+    exposed = {"model": MODEL, "ingress": {"host": "c.example.com"}}
+    with pytest.raises(Failure, match=r"modelServers\.train\.ingress: needs the entrance of a stack"):
+        plan({**EXISTING, "modelServers": {"train": exposed}})
+
+
 # -- rights -----------------------------------------------------------------------------------------
 
 
