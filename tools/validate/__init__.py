@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from components.settings import AnyStack
-from tools.common import Failure, run
+from tools.common import run
 
 CALL_LIMIT = 60
 """Seconds for one kubectl call."""
@@ -58,6 +58,8 @@ class Subject:
     :ivar manifests: the stack's Kubernetes objects, in the order in which they can be applied.
     :ivar cluster: None where no cluster can be reached.
     :ivar image: a server image that the cluster's nodes have or can pull; None while there is none.
+    :ivar credentials: secret group → key → value in plain text, never to be printed; of those groups alone
+        that a check needs, and empty where they cannot be decrypted.
     """
 
     stack: str
@@ -65,12 +67,13 @@ class Subject:
     manifests: Sequence[Mapping[str, Any]]
     cluster: ClusterAccess | None
     image: str | None
+    credentials: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
 
     def of_kind(self, *kinds: str) -> Iterator[Mapping[str, Any]]:
         """The manifests of these kinds."""
         return (each for each in self.manifests if each["kind"] in kinds)
 
 
-def reason(failure: Failure) -> str:
+def reason(failure: Exception) -> str:
     """A failed command's last words in one line, without the command."""
     return str(failure).strip().splitlines()[-1]

@@ -1,4 +1,4 @@
-"""`make validate`: the stack file, then its manifests and its network policies on the cluster it names.
+"""`make validate`: the stack file, the code it names, and on its cluster manifests and network policies.
 
 Exit code 1 when something would fail; warnings alone leave it 0.
 """
@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from pulumi.automation import CommandError
 from rich.markup import escape
 
 from components.settings import AnyStack, Cloud
@@ -22,6 +23,7 @@ from tools.common import ROOT, Failure, cli, console, step
 from tools.deployed import find
 from tools.engine.place import load, place_of
 from tools.engine.verbs import parse
+from tools.engine.workspace import open_stack
 from tools.offline.rendered import Rendered
 from tools.plan import offline
 from tools.render import manifests
@@ -31,8 +33,11 @@ from tools.validate.classes import classes
 from tools.validate.dry_run import dry_run
 from tools.validate.network_policy import network_policy
 from tools.validate.ports import ports
+from tools.validate.sources import described, sources
 
-CHECKS: tuple[tuple[str, Callable[[Subject], Iterator[Finding]]], ...] = (
+Check = Callable[[Subject], Iterator[Finding]]
+ANYWHERE: tuple[tuple[str, Check], ...] = (("Code of jobs and services", sources),)
+CHECKS: tuple[tuple[str, Check], ...] = (
     ("Storage and ingress classes", classes),
     ("Node ports", ports),
     ("Manifests, judged by the API server", dry_run),
@@ -50,7 +55,12 @@ def main(argv: list[str]) -> int:
         plan = offline(stack, Rendered(fresh=False))
     found = [Finding("mlflow", problem) for problem in plan.problems]
     cluster, image, reason = reach(stack, settings)
-    subject = Subject(stack, settings, [each.content for each in manifests(plan)], cluster, image)
+    known, undecrypted = credentials(stack, settings)
+    found += undecrypted
+    subject = Subject(stack, settings, [each.content for each in manifests(plan)], cluster, image, known)
+    for title, check in ANYWHERE:
+        with step(title):
+            found += check(subject)
     if cluster is None:
         found.append(Finding("mlflow:cluster", f"nothing was checked on the cluster: {reason}", fails=False))
     else:
@@ -70,6 +80,24 @@ def tell(stack: str, found: list[Finding]) -> int:
         f"[red]✗[/] stack {stack}: {failing} to mend" if failing else f"[green]✓[/] stack {stack} is sound"
     )
     return 1 if failing else 0
+
+
+def credentials(stack: str, settings: AnyStack) -> tuple[dict[str, dict[str, str]], list[Finding]]:
+    """What the secret groups hold that open private repositories: only Pulumi's CLI can decrypt it."""
+    gits = [asked.code.git for asked in described(settings)]
+    wanted = {git.credentials for git in gits if git and git.credentials}
+    if not wanted:
+        return {}, []
+    try:
+        with step("Credentials of private repositories"):
+            opened = open_stack(stack)
+            key = f"{place_of(stack).project()['name']}:secrets"
+            groups = json.loads(opened.get_config(key).value)
+    except (Failure, CommandError) as failure:
+        text = f"cannot be decrypted here, and private repositories not be looked into: {reason(failure)}"
+        return {}, [Finding("mlflow:secrets", text, fails=False)]
+    named = {name: groups[name].values() for name in wanted if name in groups}
+    return {name: {k: v for one in secrets for k, v in one.items()} for name, secrets in named.items()}, []
 
 
 def reach(stack: str, settings: AnyStack) -> tuple[ClusterAccess | None, str | None, str]:
