@@ -12,6 +12,7 @@ from typing import Any
 
 import pulumi
 import pulumi_kubernetes as kubernetes
+from pulumi import _types
 
 from ..contracts import Images, Text, TrackingAccess
 from ..settings.jobs import Concurrency
@@ -188,12 +189,9 @@ def as_json(value: Any) -> Any:
         return [as_json(each) for each in value]
     if value is None or isinstance(value, str | int | float | pulumi.Output):
         return value
-    return {_camel(key): as_json(each) for key, each in vars(value).items() if each is not None}
-
-
-def _camel(name: str) -> str:
-    first, *others = name.split("_")
-    return first + "".join(other.capitalize() for other in others)
+    # Not by rule: it is downwardAPI.
+    names = _types.input_type_py_to_pulumi_names(type(value))
+    return {names[key]: as_json(each) for key, each in vars(value).items() if each is not None}
 
 
 def _for_argo(text: str) -> str:

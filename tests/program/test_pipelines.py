@@ -14,6 +14,7 @@ from components.jobs.scripts import pipeline as script
 from components.settings.base import Model
 from components.settings.pipeline_rules import cycle
 from components.settings.pipelines import Pipeline
+from tests.program.argo_models import models, unknown
 from tests.program.conftest import Settings, plan
 from tests.program.pod_security import containers, violations
 from tools.common import Failure
@@ -532,3 +533,21 @@ def test_a_circle_is_told_from_one_stage_back_to_itself() -> None:
     found = cycle({"start": [], "x": ["z", "start"], "y": ["x"], "z": ["y"], "end": ["x"]})
     assert found[0] == found[-1]
     assert set(found) == {"x", "y", "z"}
+
+
+@pytest.mark.parametrize("kind", ["WorkflowTemplate", "CronWorkflow"])
+def test_argos_published_types_know_every_field(kind: str) -> None:
+    given = made({**ARGO, "schedule": "@daily"}).object(kind, "mlflow-pipelines-daily")
+    assert misunderstood(kind, given) == []
+
+
+def test_a_field_that_argo_does_not_know_is_found() -> None:
+    given = made(ARGO).object("WorkflowTemplate", "mlflow-pipelines-daily")
+    spec = {**given["spec"], "onexit": "end"}
+    assert misunderstood("WorkflowTemplate", {**given, "spec": spec}) == [".spec.onexit is no field"]
+
+
+def misunderstood(kind: str, given: dict[str, Any]) -> list[str]:
+    """Where Argo's published types and an object differ."""
+    read = getattr(models(), kind).model_validate(given)
+    return unknown(given, json.loads(read.model_dump_json(by_alias=True, exclude_unset=True)))

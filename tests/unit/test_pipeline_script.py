@@ -156,7 +156,7 @@ def test_a_failing_stage_ends_the_others_starts_no_more_and_is_told_with_its_las
     assert "best" not in cluster.started()
     assert f"stage left failed: Job {RUN}-left: BackoffLimitExceeded" in caplog.text
     assert "ValueError: no data" in caplog.text
-    assert "not done: left, right, best" in caplog.text
+    assert "not done: best, left, right" in caplog.text
 
 
 def test_a_job_that_runs_already_is_waited_for_under_forbid(caplog: pytest.LogCaptureFixture) -> None:

@@ -284,8 +284,9 @@ def execute(pipeline):
             raise
         log.error("%s", failed)  # noqa: TRY400 - the line is the message
         pipeline.end()
-        left = [name for name in pipeline.stages if name not in pipeline.done]
-        log.error("%s failed; not done: %s", pipeline.run, ", ".join(left))  # noqa: TRY400
+        left = ", ".join(sorted(set(pipeline.stages) - pipeline.done))
+        # Once more as the last line, which stands in the pod's status.
+        log.error("%s; not done: %s", str(failed).splitlines()[0], left)  # noqa: TRY400
         return FAILED
     return 0
 
