@@ -73,6 +73,9 @@ class NewAzureCluster(NewCluster):
     monitoring: bool = False
     """Keep the control plane's logs (its audit log, who signed in) in a Log Analytics workspace, which
     charges for it."""
+    metrics: bool = False
+    """Send the metrics of cluster, nodes and pods to Azure's managed Prometheus, in an Azure Monitor
+    workspace, which charges for them."""
     tier: Tier = Tier.STANDARD
     """standard (with an agreed availability, billed by the hour) or free (for trying things out)."""
 

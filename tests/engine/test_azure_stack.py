@@ -25,7 +25,7 @@ pytestmark = [
 
 SERVER = "azure-native:dbforpostgresql:Server"
 ADMINS = "33333333-3333-3333-3333-333333333333"
-CLUSTER = {"adminGroups": [ADMINS], "monitoring": True, "containerLogs": True}
+CLUSTER = {"adminGroups": [ADMINS], "monitoring": True, "containerLogs": True, "metrics": True}
 SETTINGS: dict[str, Any] = {
     "azure-native:location": "westeurope",
     "mlflow:cloud": "azure",

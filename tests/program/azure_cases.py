@@ -62,6 +62,7 @@ AZURE_CASES: Mapping[str, Settings] = {
             maintenance={"day": "Monday", "hour": 1, "hours": 4},
             monitoring=True,
             containerLogs=True,
+            metrics=True,
             tier="free",
         )
     },

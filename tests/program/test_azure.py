@@ -191,6 +191,8 @@ NAMES: dict[str, tuple[str, int, str]] = {
         r"[\w-]{3,}",
     ),
     "managedidentity:UserAssignedIdentity": ("resourceName", 128, r"[A-Za-z0-9][\w-]{2,}"),
+    "monitor:AzureMonitorWorkspace": ("azureMonitorWorkspaceName", 44, WORDY),
+    "monitor:DataCollectionEndpoint": ("dataCollectionEndpointName", 44, WORDY),
     "monitor:DataCollectionRule": ("dataCollectionRuleName", 64, WORDY),
     "network:NatGateway": ("natGatewayName", 80, WORDY),
     "network:PrivateEndpoint": ("privateEndpointName", 64, WORDY),

@@ -100,7 +100,15 @@ def test_what_the_settings_say_of_nodes_and_times_reaches_the_cluster() -> None:
     assert cluster["addonProfiles"]["omsagent"]["enabled"] is True
     logs = {one["category"] for one in inputs(planned.one("DiagnosticSetting"))["logs"]}
     assert "kube-audit-admin" in logs
-    assert inputs(planned.one("DataCollectionRuleAssociation"))["resourceUri"]
+    for one in planned.of_type("DataCollectionRuleAssociation"):
+        assert inputs(one)["resourceUri"] == "mock-sentinel-mlflow-cluster-id"
+    rules = {one.name: inputs(one) for one in planned.of_type("DataCollectionRule")}
+    (forwarder,) = rules["mlflow-metrics"]["dataSources"]["prometheusForwarder"]
+    assert forwarder["streams"] == ["Microsoft-PrometheusMetrics"]
+    (account,) = rules["mlflow-metrics"]["destinations"]["monitoringAccounts"]
+    assert account["accountResourceId"] == "mock-sentinel-mlflow-metrics-id"
+    assert cluster["azureMonitorProfile"] == {"metrics": {"enabled": True}}
+    assert "azureMonitorProfile" not in inputs(on_azure().one("ManagedCluster"))
     # The network lies where Services would have been.
     assert cluster["networkProfile"]["serviceCidr"] == "172.25.0.0/16"
     assert cluster["networkProfile"]["dnsServiceIP"] == "172.25.0.10"

@@ -21,6 +21,7 @@ from ...settings.errors import Problem, SettingsError
 from .control_plane import ControlPlane, ControlPlaneArgs, version_of
 from .database_service import SERVICES
 from .load_balancers import ingress, load_balancer
+from .metrics import Metrics, MetricsArgs
 from .monitoring import Monitoring, MonitoringArgs, Workspace, WorkspaceArgs
 from .network import Network, NetworkArgs
 from .nodes import user_pool, zones_of
@@ -155,6 +156,8 @@ def _made(settings: AzureStack, new: NewAzureCluster, place: Place) -> _Facts:
             ),
             opts=opts,
         )
+    if new.metrics:
+        Metrics(f"{NAME}-metrics", MetricsArgs(place=place, cluster=plane.cluster.id), opts=opts)
     return _Facts(
         id=plane.cluster.id,
         name=plane.cluster.name,
