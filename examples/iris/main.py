@@ -1,4 +1,4 @@
-"""The steps as a script: `python main.py tune promote predict`."""
+"""The steps as a script: `python main.py tune promote predict`; `ask` where the model is served."""
 
 import argparse
 import os
@@ -8,13 +8,16 @@ import pandas as pd
 
 import steps
 
+FLOWER = [5.1, 3.5, 1.4, 0.2]
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("steps", nargs="+", choices=("tune", "promote", "predict"))
+    parser.add_argument("steps", nargs="+", choices=("tune", "promote", "predict", "ask"))
     # mlflow's number type is float: `4` arrives as `4.0` from some clients.
     parser.add_argument("--trials", type=lambda text: int(float(text)), default=4)
     parser.add_argument("--seed", type=lambda text: int(float(text)), default=7)
+    parser.add_argument("--server", default="http://iris-species", help="of the promoted model")
     args = parser.parse_args()
     for step in args.steps:
         if step == "tune":
@@ -29,10 +32,14 @@ def main() -> None:
                 f"{steps.MODEL} version {version} is now @{steps.ALIAS}: {steps.METRIC} {loss:.3f}",
                 flush=True,
             )
-        else:
+        elif step == "predict":
             model, names = steps.retrieve()
-            flower = pd.DataFrame([[5.1, 3.5, 1.4, 0.2]], columns=names["features"])
+            flower = pd.DataFrame([FLOWER], columns=names["features"])
             print(f"a flower of {flower.to_dict('records')[0]} is {model.predict(flower)[0]}", flush=True)
+        else:
+            features = steps.names()["features"]
+            (species,) = steps.ask(args.server, pd.DataFrame([FLOWER], columns=features))
+            print(f"{args.server} says that a flower of {FLOWER} is {species}", flush=True)
 
 
 def experiment() -> str:

@@ -5,6 +5,7 @@ Data: Fisher's irises, which scikit-learn brings along; four lengths in cm, thre
 
 import json
 import random
+import urllib.request
 
 import mlflow
 import pandas as pd
@@ -104,6 +105,19 @@ def promote(version: str) -> None:
 
 def retrieve() -> tuple[mlflow.pyfunc.PyFuncModel, dict[str, list[str]]]:
     """The model that the alias leads to, with the names of its columns and classes."""
+    return mlflow.pyfunc.load_model(f"models:/{MODEL}@{ALIAS}"), names()
+
+
+def names() -> dict[str, list[str]]:
+    """Columns and classes of the model that the alias leads to."""
     version = mlflow.MlflowClient().get_model_version_by_alias(MODEL, ALIAS)
-    names = {key: json.loads(version.tags[key]) for key in ("features", "classes")}
-    return mlflow.pyfunc.load_model(f"models:/{MODEL}@{ALIAS}"), names
+    return {key: json.loads(version.tags[key]) for key in ("features", "classes")}
+
+
+def ask(server: str, flowers: pd.DataFrame) -> list[str]:
+    """The species of flowers, from a server of the model such as ``http://iris-species``."""
+    body = json.dumps({"dataframe_split": flowers.to_dict("split", index=False)}).encode()
+    headers = {"Content-Type": "application/json"}
+    request = urllib.request.Request(f"{server}/invocations", body, headers)  # noqa: S310 - the caller's server
+    with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+        return json.load(answer)["predictions"]

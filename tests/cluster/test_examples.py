@@ -8,18 +8,23 @@ import re
 import pytest
 
 from tests.cluster.notebook import executed
-from tests.cluster.stack import POSTGRESQL, SIGNED_IN, SignedIn, Stack, Stage
+from tests.cluster.stack import POSTGRESQL, SIGNED_IN, SignedIn, Stack, Stage, eventually
 from tools.common import ROOT
 from tools.jobs.here import ANOTHER_SERVERS
 
+SERVED_LIMIT = 240
+"""Seconds from the promotion of a model to its first answer, on a busy machine."""
 IRIS = {"iris": {"git": {"local": ".", "path": "examples/iris"}}}
 
 
 @pytest.mark.core
-def test_the_iris_example_tunes_picks_registers_promotes_and_retrieves(
+def test_the_iris_example_tunes_picks_registers_promotes_retrieves_and_is_served(
     postgresql: Stack, stage: Stage
 ) -> None:
-    stack = stage.show(postgresql, {**POSTGRESQL, "jobs": IRIS})
+    ask = {"iris-ask": {**IRIS["iris"], "entryPoint": "ask"}}
+    served = {"iris-species": {"model": "models:/iris-species@champion", "startSeconds": 180}}
+    settings = {**POSTGRESQL, "jobs": {**IRIS, **ask}, "modelServers": served}
+    stack = stage.show(postgresql, settings)
     done = stack.clone.verb("run", stack.name, "--job", "iris", "--param", "trials=3")
     assert "is setosa" in done.out
     experiment = stack.api("experiments/get-by-name", experiment_name="iris")["experiment"]["experiment_id"]
@@ -37,6 +42,14 @@ def test_the_iris_example_tunes_picks_registers_promotes_and_retrieves(
     told = {tag["key"]: tag["value"] for tag in champion["tags"]}
     assert told["classes"] == '["setosa", "versicolor", "virginica"]'
     assert told["features"].startswith('["sepal length (cm)"')
+
+    def serves() -> bool:
+        words = ["deployment", "iris-species", "-o", "jsonpath={.status.availableReplicas}"]
+        return stack.kubectl("get", *words) == "1"
+
+    eventually(serves, SERVED_LIMIT, "the promoted model is not served")
+    asked = stack.clone.verb("run", stack.name, "--job", "iris-ask")
+    assert "http://iris-species says that a flower of [5.1, 3.5, 1.4, 0.2] is setosa" in asked.out
 
 
 def test_a_job_signs_in_by_itself_and_its_runs_belong_to_the_jobs_user(

@@ -355,6 +355,39 @@ ROWS.append(
     )
 )
 
+SERVER = {"model": "models:/churn@live"}
+EXPOSED = {**SERVER, "ingress": {"host": "churn.example.com", "anonymous": True}}
+ROWS += [
+    # Each of their settings: tests/program/test_services.py.
+    Row(
+        "services",
+        {"services": {"front": {"git": {"repo": "https://git.example.com/a/b"}, "module": "app"}}},
+        lambda p: p.one("Deployment", "mlflow-services-front"),
+    ),
+    Row(
+        "modelServers",
+        {"modelServers": {"churn": SERVER}},
+        lambda p: p.one("Deployment", "mlflow-services-churn"),
+    ),
+    Row(
+        "exposure.ingress.controllerNamespace",
+        {
+            "auth": BASIC,
+            "modelServers": {"churn": EXPOSED},
+            "exposure": {
+                "ingress": {
+                    "host": "mlflow.example.com",
+                    "className": "traefik",
+                    "controllerNamespace": "traefik-system",
+                    "allow": ["198.51.100.0/24"],
+                    "annotations": {"example.com/ranges": "198.51.100.0/24"},
+                }
+            },
+        },
+        lambda p: "traefik-system" in str(plain(p.one("NetworkPolicy", "services-churn").inputs)),
+    ),
+]
+
 NOT_IN_MANIFESTS = {
     "cloud": "it chooses the model",
     "cluster.context": "which cluster is reached; the cluster tier covers it",
