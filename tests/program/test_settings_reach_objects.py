@@ -73,6 +73,7 @@ class Row(NamedTuple):
     holds: Callable[[Plan], Any]
 
 
+TRAINS: Settings = {"jobs": {"train": {"git": {"repo": "https://git.example.com/a/b"}}}}
 ROWS = [
     Row("namespace", {"namespace": "team"}, lambda p: name_of(p.one("Namespace")) == "team"),
     Row("protect", {"protect": True}, lambda p: p.one("PersistentVolumeClaim", "database").protect),
@@ -358,6 +359,21 @@ ROWS.append(
 SERVER = {"model": "models:/churn@live"}
 EXPOSED = {**SERVER, "ingress": {"host": "churn.example.com", "anonymous": True}}
 ROWS += [
+    # Each of their settings: tests/program/test_pipelines.py.
+    Row(
+        "pipelines",
+        {**TRAINS, "pipelines": {"daily": {"stages": {"train": {"job": "train"}}}}},
+        lambda p: p.one("CronJob", "mlflow-pipelines-daily"),
+    ),
+    Row(
+        "cluster.argoWorkflows",
+        {
+            **TRAINS,
+            "cluster": {"argoWorkflows": True},
+            "pipelines": {"daily": {"engine": "argo", "stages": {"train": {"job": "train"}}}},
+        },
+        lambda p: p.one("WorkflowTemplate", "mlflow-pipelines-daily"),
+    ),
     # Each of their settings: tests/program/test_services.py.
     Row(
         "services",
