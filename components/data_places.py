@@ -54,7 +54,8 @@ def _of_clouds(settings: Stack) -> dict[str, str]:
         places["mlflow:cluster.existing"] = cluster.existing or MADE
     if isinstance(settings, AwsStack) and settings.new_cluster:
         # Cluster and database stay in their network: neither RDS nor EKS moves to another VPC.
-        places["mlflow:cluster.create.network"] = settings.new_cluster.network
+        new = settings.new_cluster
+        places["mlflow:cluster.create.network"] = "named subnets" if new.subnets else new.network
         # Claims name the provisioner of one way, and a Service's load balancer class never changes.
         places["mlflow:cluster.create.compute"] = str(settings.new_cluster.compute)
     if isinstance(settings, AzureStack):

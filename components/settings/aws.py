@@ -44,6 +44,9 @@ class NewAwsCluster(NewCluster):
     compute: ComputeMode = ComputeMode.AUTO
     """auto (EKS Auto Mode: nodes come and go with the load; load balancing, block storage and Pod Identity
     are built in) or node-groups (managed node groups of `nodes`, with the add-ons installed)."""
+    subnets: list[Annotated[str, Field(pattern=r"^subnet-[0-9a-f]{8}([0-9a-f]{9})?$")]] = []
+    """Private subnets that are there already, two or three in as many zones of one VPC, each with a way out:
+    cluster, nodes and database stand there, and the stack makes no network."""
     admins: list[Arn] = []
     """IAM roles or users that administer the cluster, beside the one that creates it, who is not named."""
 

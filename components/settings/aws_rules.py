@@ -125,6 +125,21 @@ def zones_of_the_region(cluster: AwsCluster, region: str) -> Iterator[Problem]:
 
 
 @rule
+def subnets_that_are_there(cluster: AwsCluster) -> Iterator[Problem]:
+    new = cluster.create
+    if new is None or not new.subnets:
+        return
+    key = f"{CREATE}.subnets"
+    if len(set(new.subnets)) != len(new.subnets):
+        yield Problem(key, "names a subnet twice; name each once")
+    elif len(new.subnets) not in (2, 3):
+        yield Problem(key, f"has {len(new.subnets)}; name two or three, each in another zone")
+    for name in sorted({"network", "zones"} & new.model_fields_set):
+        text = f"is about a network that the stack makes; remove it, or {key}"
+        yield Problem(f"{CREATE}.{name}", text)
+
+
+@rule
 def a_region_is_needed(aws: Aws, region: str) -> Iterator[Problem]:  # noqa: ARG001
     if not re.fullmatch(r"[a-z]{2}(-[a-z]+)+-[0-9]", region):
         given = f"{region} is no region" if region else "is missing"

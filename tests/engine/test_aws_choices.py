@@ -193,6 +193,25 @@ def test_data_in_the_cluster_is_protected_on_aws_and_goes_in_order(
     assert not gone.failed, gone.text
 
 
+def test_a_cluster_in_subnets_that_are_there_comes_and_goes_and_leaves_the_network_as_it_is(tmp_path: Path):
+    project = AwsProject(tmp_path, "aws")
+    subnets = ["subnet-0123456789abcdef0", "subnet-0123456789abcdef1"]
+    project.change(cluster={"create": {"subnets": subnets}}, protect=False)
+    made = project.bring_up()
+    assert not made.failed, made.text
+    assert not kinds(project) & {"Vpc", "Subnet", "NatGateway", "RouteTable", "Route", "VpcEndpoint"}
+    state = project.state()
+    assert state["mlflow-cluster"]["inputs"]["vpcConfig"]["subnetIds"] == subnets
+    assert state["mlflow-database-subnets"]["inputs"]["subnetIds"] == subnets
+    of_the_network = {"Route", "NatGateway", "Vpc", "Subnet", "RouteTableAssociation"}
+    order = [pair for pair in [*NETWORK, *AUTO_MODE] if pair[1].split()[0] not in of_the_network]
+    assert unordered(project, [*PODS_AND_DATA, *order]) == []
+
+    assert project.bring_up().steps == []
+    gone = project.destroy()
+    assert not gone.failed, gone.text
+
+
 def test_a_cluster_made_anew_under_its_old_name_is_another_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

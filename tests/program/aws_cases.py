@@ -16,6 +16,7 @@ HOST = "mlflow.example.com"
 CERTIFICATE = "arn:aws:acm:eu-west-1:123456789012:certificate/00000000-0000-0000-0000-000000000000"
 ROLE = "arn:aws:iam::123456789012:role/team/admin"
 BOUNDARY = "arn:aws:iam::123456789012:policy/boundary"
+SUBNETS = ["subnet-0123456789abcdef0", "subnet-0123456789abcdef1"]
 RDS_ADMIN = {
     "rds-admin": {
         "admin": {
@@ -80,6 +81,7 @@ AWS_CASES: Mapping[str, Settings] = {
         "aws": {"identity": "irsa"},
         "exposure": {"ingress": {"host": HOST, "internal": True}},
     },
+    "aws in a network that is there": {"cluster": {"create": {"subnets": SUBNETS}}},
     "aws on an existing cluster in Auto Mode": {
         "cluster": {"existing": "data-platform", "has": ["auto-mode"]},
     },

@@ -14,6 +14,7 @@ import pytest
 
 from components.clouds.aws.control_plane import is_session_of
 from components.settings.versions import DEFAULTS, Product
+from tests.program.aws_cases import SUBNETS
 from tests.program.conftest import Settings, plan
 from tools.common import ROOT, Failure
 from tools.offline import Mocked, Plan, Preview, Resource, run
@@ -362,6 +363,49 @@ def test_the_zones_and_addresses_that_the_stack_names_are_used() -> None:
         "mlflow-network-public-1": ("172.20.13.0/24", "eu-west-1c"),
     }
     assert inputs(found.one("Vpc"))["cidrBlock"] == "172.20.0.0/20"
+
+
+@pytest.mark.parametrize("compute", ["auto", "node-groups"])
+def test_cluster_nodes_and_database_stand_in_the_subnets_that_the_stack_names(compute: str) -> None:
+    found = whole(compute=compute, subnets=SUBNETS)
+    assert inputs(found.one("Cluster"))["vpcConfig"]["subnetIds"] == SUBNETS
+    assert inputs(found.one("SubnetGroup"))["subnetIds"] == SUBNETS
+    vpc = {inputs(one)["vpcId"] for one in found.of_type("SecurityGroup")}
+    assert len(vpc) == 1
+    assert "getSubnet" in vpc.pop()
+    assert len(found.of_type("NodeClass") + found.of_type("NodeGroup")) == (1 if compute == "auto" else 2)
+
+
+class Subnets(Mocked):
+    """Knows in which VPC and zone each subnet lies."""
+
+    def __init__(self, *places: tuple[str, str]) -> None:
+        self._places = dict(zip(SUBNETS, places, strict=True))
+
+    def looked_up(self, token: str, arguments: dict[str, Any]) -> dict[str, Any] | None:
+        answer = super().looked_up(token, arguments)
+        if not token.endswith(":getSubnet"):
+            return answer
+        vpc, zone = self._places[arguments["id"]]
+        return {**(answer or {}), "id": arguments["id"], "vpcId": vpc, "availabilityZone": zone}
+
+
+@pytest.mark.parametrize(
+    ("places", "message"),
+    [
+        (
+            [("vpc-1", "eu-west-1a"), ("vpc-2", "eu-west-1b")],
+            "lie in 2 VPCs, vpc-1, vpc-2; name subnets of one",
+        ),
+        ([("vpc-1", "eu-west-1a")] * 2, "share zone eu-west-1a; name one subnet in each"),
+    ],
+)
+def test_subnets_that_no_cluster_could_use_are_refused(places: Any, message: str) -> None:
+    settings = {**BARE, "cluster": {"create": {"subnets": SUBNETS}}}
+    with pytest.raises(Exception, match=rf"mlflow:cluster\.create\.subnets.*{message}"):
+        run("aws", answers=Subnets(*places), overrides=settings)
+    fine = Subnets(("vpc-1", "eu-west-1a"), ("vpc-1", "eu-west-1b"))
+    assert run("aws", answers=fine, overrides=settings).problems == []
 
 
 def test_a_zone_that_aws_takes_off_its_list_does_not_move_subnets() -> None:

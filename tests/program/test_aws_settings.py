@@ -136,6 +136,14 @@ ROWS = [
         lambda p: given(p, "Vpc")["cidrBlock"] == "10.80.0.0/18",
     ),
     Row(
+        "cluster.create.subnets",
+        create(subnets=["subnet-0123456789abcdef0", "subnet-0123456789abcdef1"]),
+        lambda p: (
+            given(p, "Cluster")["vpcConfig"]["subnetIds"]
+            == ["subnet-0123456789abcdef0", "subnet-0123456789abcdef1"]
+        ),
+    ),
+    Row(
         "cluster.create.containerLogs",
         create(containerLogs=True),
         lambda p: p.one("Addon", "cloudwatch-observability"),

@@ -107,6 +107,10 @@ def test_only_the_listed_ranges_stand_in_a_plan(aws_case: str) -> None:
     [
         ("aws on an existing cluster in Auto Mode", "Vpc"),
         ("aws on an existing cluster in Auto Mode", "Cluster"),
+        *(
+            ("aws in a network that is there", kind)
+            for kind in ("Vpc", "Subnet", "NatGateway", "InternetGateway", "Route", "DefaultSecurityGroup")
+        ),
         ("aws with an existing Aurora cluster", "Instance"),
         ("aws with an existing database", "Instance"),
         ("aws with a finished database", "Instance"),

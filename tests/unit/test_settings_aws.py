@@ -36,6 +36,9 @@ def create(**more: Any) -> dict[str, Any]:
     return {"cluster": {"create": more}}
 
 
+SUBNETS = ["subnet-0123456789abcdef0", "subnet-0123456789abcdef1"]
+
+
 def groups(**nodes: Any) -> dict[str, Any]:
     return create(compute="node-groups", nodes=nodes)
 
@@ -259,6 +262,26 @@ CLUSTER: list[tuple[str, dict[str, Any], str, str]] = [
         create(zones=["a", "eu-west-1b"]),
         "mlflow:cluster.create.zones[0]",
         "eu-west-1a",
+    ),
+    ("one subnet", create(subnets=SUBNETS[:1]), "mlflow:cluster.create.subnets", "two or three"),
+    ("a subnet twice", create(subnets=SUBNETS[:1] * 2), "mlflow:cluster.create.subnets", "twice"),
+    (
+        "a subnet by its name",
+        create(subnets=[SUBNETS[0], "private-b"]),
+        "mlflow:cluster.create.subnets[1]",
+        "subnet-",
+    ),
+    (
+        "a range for subnets that are there",
+        create(subnets=SUBNETS, network="10.64.0.0/16"),
+        "mlflow:cluster.create.network",
+        "mlflow:cluster.create.subnets",
+    ),
+    (
+        "zones of subnets that are there",
+        create(subnets=SUBNETS, zones=["eu-west-1a", "eu-west-1b"]),
+        "mlflow:cluster.create.zones",
+        "mlflow:cluster.create.subnets",
     ),
     ("an old Kubernetes", create(version="1.29"), "mlflow:cluster.create.version", "standard support"),
     ("a network of the internet", create(network="8.0.0.0/16"), "mlflow:cluster.create.network", "internet"),
@@ -618,6 +641,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "Auto Mode": create(compute="auto", zones=["eu-west-1a", "eu-west-1c"]),
     "a fixed number in Auto Mode": create(nodes={"total": 2, "size": "m7i-flex.large", "diskGb": 80}),
     "a range from nothing": create(nodes={"min": 0, "max": 9}),
+    "subnets that are there": create(subnets=SUBNETS, compute="node-groups"),
     "a private control plane": create(access={}),
     "a control plane for an office": create(access={"public": OFFICE}),
     "a control plane for the world, said twice": create(access={"public": ["0.0.0.0/0"], "world": True}),

@@ -18,7 +18,7 @@ from .add_ons import AddOnsArgs, ClusterAddOns, ContainerLogs, NetworkAddOns
 from .charts import Charts, ChartsArgs
 from .control_plane import ControlPlane, ControlPlaneArgs, known
 from .load_balancers import alb, namespace_labels, nlb
-from .network import Network, NetworkArgs
+from .network import ExistingNetwork, Network, NetworkArgs, existing_network
 from .nodes import AutoNodes, NodeGroups, NodesArgs
 from .provider import Account
 from .roles import AUDIENCE
@@ -86,10 +86,14 @@ def connect(settings: AwsStack, account: Account) -> AwsCluster:
         return _connected(settings, account, facts, _provider(facts, account), ready=[], agent=[])
     opts = pulumi.ResourceOptions(providers=[account.provider])
     protect = settings.protected(pulumi.get_stack())
-    network = Network(
-        f"{NAME}-network",
-        NetworkArgs(account=account, address_range=new.address_range, zones=new.zones, protect=protect),
-        opts=opts,
+    network = (
+        existing_network(new.subnets, account)
+        if new.subnets
+        else Network(
+            f"{NAME}-network",
+            NetworkArgs(account=account, address_range=new.address_range, zones=new.zones, protect=protect),
+            opts=opts,
+        )
     )
     plane = ControlPlane(
         f"{NAME}-cluster",
@@ -111,7 +115,7 @@ def connect(settings: AwsStack, account: Account) -> AwsCluster:
 def _furnished(
     new: NewAwsCluster,
     account: Account,
-    network: Network,
+    network: Network | ExistingNetwork,
     plane: ControlPlane,
     provider: kubernetes.Provider,
 ) -> tuple[list[pulumi.Resource], list[pulumi.Resource]]:
@@ -222,7 +226,7 @@ def _existing(name: str, account: Account) -> _Facts:
     )
 
 
-def _made(cluster: aws.eks.Cluster, network: Network) -> _Facts:
+def _made(cluster: aws.eks.Cluster, network: Network | ExistingNetwork) -> _Facts:
     return _Facts(
         name=cluster.name,
         arn=cluster.arn,

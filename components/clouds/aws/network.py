@@ -1,4 +1,7 @@
-"""The network of a created cluster: a VPC over two or three zones, with nodes and databases kept private."""
+"""The network of a created cluster: a VPC over two or three zones, with nodes and databases kept private.
+
+Or subnets of one that is there.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,8 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_aws as aws
 
+from ...settings.cloud_rules import CREATE
+from ...settings.errors import Problem, SettingsError
 from .provider import Account
 
 WITHOUT_EKS = ["use1-az3", "usw1-az2", "cac1-az3"]
@@ -20,6 +25,57 @@ FEWER_ZONES = {"us-west-1": 2}
 
 PUBLIC, PRIVATE = "kubernetes.io/role/elb", "kubernetes.io/role/internal-elb"
 """Tags by which load balancer controllers find their subnets (EKS user guide, "Tag subnets")."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExistingSubnet:
+    """A subnet that is only looked up."""
+
+    id: pulumi.Output[str]
+    availability_zone: pulumi.Output[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExistingNetwork:
+    """A network that is only looked up, in the words of :class:`Network`."""
+
+    vpc_id: pulumi.Output[str]
+    private_subnets: Sequence[ExistingSubnet]
+    private_subnet_ids: pulumi.Output[Sequence[str]]
+    egress: Sequence[pulumi.Resource] = ()
+
+
+def existing_network(subnets: Sequence[str], account: Account) -> ExistingNetwork:
+    """The network of these subnets.
+
+    :raises SettingsError: when they are not in one VPC, or two of them in one zone.
+    """
+    found = [aws.ec2.get_subnet_output(id=subnet, opts=account.invoke) for subnet in subnets]
+    facts = pulumi.Output.all(*(pulumi.Output.all(one.vpc_id, one.availability_zone) for one in found))
+    vpc_id = facts.apply(lambda known: _one_network(known, account.region))
+    return ExistingNetwork(
+        vpc_id=vpc_id,
+        private_subnets=[ExistingSubnet(id=one.id, availability_zone=one.availability_zone) for one in found],
+        # Nothing is made in subnets that do not fit.
+        private_subnet_ids=vpc_id.apply(lambda _: list(subnets)),
+    )
+
+
+def _one_network(found: Sequence[Sequence[str]], region: str) -> str:
+    vpcs, zones = {vpc for vpc, _ in found}, [zone for _, zone in found]
+    # What an offline plan looks up is no zone of the region, and fits.
+    shared = {zone for zone in zones if zones.count(zone) > 1 and zone.startswith(region)}
+    problems = []
+    if len(vpcs) > 1:
+        problems.append(f"lie in {len(vpcs)} VPCs, {', '.join(sorted(vpcs))}; name subnets of one")
+    if shared:
+        problems.append(
+            f"share zone {', '.join(sorted(shared))}; name one subnet in each of two or three zones"
+        )
+    if problems:
+        key = f"{CREATE}.subnets"
+        raise SettingsError([Problem(key, text) for text in problems], stack=pulumi.get_stack())
+    return found[0][0]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ import pulumi_kubernetes as kubernetes
 from ...settings.cluster import Nodes
 from ..names import stack_name
 from .control_plane import access_policy
-from .network import Network
+from .network import ExistingNetwork, ExistingSubnet, Network
 from .provider import Account
 from .roles import Role, RoleArgs, service_trust
 
@@ -40,7 +40,7 @@ class NodesArgs:
     account: Account
     settings: Nodes
     cluster: aws.eks.Cluster
-    network: Network
+    network: Network | ExistingNetwork
     wait_for: Sequence[pulumi.Resource] = ()
 
 
@@ -234,7 +234,7 @@ class NodeGroups(pulumi.ComponentResource):
     def _group(
         self,
         index: int,
-        subnet: aws.ec2.Subnet,
+        subnet: aws.ec2.Subnet | ExistingSubnet,
         fewest: int,
         most: int,
         role: Role,
