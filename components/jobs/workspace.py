@@ -10,6 +10,7 @@ import pulumi_kubernetes as kubernetes
 from ..contracts import Text
 from ..settings.jobs import Workspace
 from ..tracking.volumes import volume_claim
+from .names import JOB_LABEL
 
 core = kubernetes.core.v1
 
@@ -51,6 +52,7 @@ def workspace_of(
         storage_class=claim.storage_class or storage_class,
         namespace=namespace,
         access_mode=claim.access_mode,
+        more_labels={JOB_LABEL: job},
         opts=pulumi.ResourceOptions(parent=parent, protect=protect),
     )
     source = core.PersistentVolumeClaimVolumeSourceArgs(claim_name=made.metadata.name)

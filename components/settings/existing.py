@@ -17,8 +17,6 @@ def _url(value: str) -> str:
     parts = urlsplit(value)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
         raise ValueError("must be http://host or https://host, with a port or path where it has one")
-    if parts.username or parts.password:
-        raise ValueError("must hold no credentials (value not shown); name a group in credentials")
     return value.rstrip("/")
 
 

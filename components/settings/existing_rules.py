@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 from .errors import Problem
 from .existing import ExistingCluster, ExistingImages, Tracking
@@ -22,6 +23,16 @@ def one_server(tracking: Tracking) -> Iterator[Problem]:
         yield Problem("mlflow:tracking.stack", "is set beside url; use one of them")
     if tracking.ca_bundle and not (tracking.url or "").startswith("https:"):
         yield Problem("mlflow:tracking.caBundle", "only fits an https:// url")
+
+
+@rule
+def addresses(tracking: Tracking) -> Iterator[Problem]:
+    for name, address in (("url", tracking.url), ("webUrl", tracking.web_url)):
+        if "@" in urlsplit(address or "").netloc:
+            yield Problem(
+                f"mlflow:tracking.{name}",
+                "must hold no credentials (value not shown); name a group in mlflow:tracking.credentials",
+            )
 
 
 @rule

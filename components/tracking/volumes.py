@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pulumi
 import pulumi_kubernetes as kubernetes
 
@@ -20,6 +22,7 @@ def volume_claim(
     storage_class: Text | None,
     namespace: pulumi.Output[str],
     access_mode: str = "ReadWriteOnce",
+    more_labels: Mapping[str, str] | None = None,
     opts: pulumi.ResourceOptions,
 ) -> core.PersistentVolumeClaim:
     """A volume claim of a fixed name; ``protect`` comes with ``opts``."""
@@ -28,7 +31,7 @@ def volume_claim(
         metadata=meta.ObjectMetaArgs(
             name=claim,
             namespace=namespace,
-            labels=labels("volume"),
+            labels={**labels("volume"), **(more_labels or {})},
         ),
         spec=core.PersistentVolumeClaimSpecArgs(
             access_modes=[access_mode],

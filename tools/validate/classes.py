@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from tools.common import Failure
 from tools.offline import UNKNOWN_TEXT
-from tools.validate import ClusterAccess, Finding, Subject
+from tools.validate import ClusterAccess, Finding, Subject, reason
 from tools.validate.keys import key_of
 
 DEFAULT = "storageclass.kubernetes.io/is-default-class"
@@ -16,10 +17,17 @@ def classes(subject: Subject) -> Iterator[Finding]:
     """A volume claim whose class is not there waits for ever, and an Ingress gets no address."""
     if subject.cluster is None:
         return
-    yield from _storage(subject, subject.cluster)
+    try:
+        yield from _classes(subject, subject.cluster)
+    except Failure as failure:  # who has rights in one namespace only may not list them
+        yield Finding("mlflow:cluster", f"classes could not be listed: {reason(failure)}", fails=False)
+
+
+def _classes(subject: Subject, cluster: ClusterAccess) -> Iterator[Finding]:
+    yield from _storage(subject, cluster)
     wanted = [(each, each["spec"].get("ingressClassName")) for each in subject.of_kind("Ingress")]
     if wanted:
-        known = {each["metadata"]["name"] for each in subject.cluster.objects("ingressclasses")}
+        known = {each["metadata"]["name"] for each in cluster.objects("ingressclasses")}
         known |= {each["metadata"]["name"] for each in subject.of_kind("IngressClass")}
         for manifest, name in wanted:
             if name and UNKNOWN_TEXT not in name and name not in known:

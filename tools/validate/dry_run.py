@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from typing import Any
 
+from components.settings.existing import ExistingStack
 from tools.common import Failure
 from tools.offline import UNKNOWN_TEXT
 from tools.validate import CALL_LIMIT, ClusterAccess, Finding, Subject, reason
@@ -34,9 +35,10 @@ def dry_run(subject: Subject) -> Iterator[Finding]:
     if cluster is None:
         return
     namespace = subject.settings.namespace
-    there = bool(cluster.kubectl("get", "namespace", namespace, "--ignore-not-found", "-o", "name").strip())
     manifests = [_without_unknowns(each) for each in subject.manifests]
     try:
+        # Of a namespace that others made no more is asked than rights in it.
+        there = isinstance(subject.settings, ExistingStack) or _exists(cluster, namespace)
         with nullcontext(namespace) if there else scratch_namespace(cluster) as place:
             moved = [_moved(each, namespace, place) for each in manifests]
             if _complaints(cluster, {"apiVersion": "v1", "kind": "List", "items": moved}):
@@ -46,6 +48,10 @@ def dry_run(subject: Subject) -> Iterator[Finding]:
                         yield from _findings(manifest, original, lines)
     except Failure as failure:
         yield Finding("mlflow:namespace", f"manifests could not be checked: {reason(failure)}", fails=False)
+
+
+def _exists(cluster: ClusterAccess, namespace: str) -> bool:
+    return bool(cluster.kubectl("get", "namespace", namespace, "--ignore-not-found", "-o", "name").strip())
 
 
 def _findings(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from components.jobs.names import JOB_LABEL, MODEL, PIPELINE_LABEL, SERVICE_LABEL
+
 BY_NAME = {
     ("Service", "mlflow-server-node-port"): "mlflow:exposure.nodePort",
     ("Service", "mlflow-server-internal"): "mlflow:exposure.internal",
@@ -20,19 +22,26 @@ BY_KIND = {
 BY_COMPONENT = {
     "database": "mlflow:database",
     "migration": "mlflow:database",
+    "job": "mlflow:jobs",
     "jobs": "mlflow:jobs",
+    "pipeline": "mlflow:pipelines",
+    "service": "mlflow:services",
     "secrets": "mlflow:secrets",
 }
-JOB_LABEL = "mlflow/job"
-"""Label of what a job template makes: its name in the stack file."""
 
 
 def key_of(manifest: Mapping[str, Any]) -> str:
     """The setting that an object comes from, as narrow as is known."""
     metadata = manifest["metadata"]
     labels = metadata.get("labels") or {}
+    if pipeline := labels.get(PIPELINE_LABEL):
+        return f"mlflow:pipelines.{pipeline}"
     if job := labels.get(JOB_LABEL):
-        return f"mlflow:jobs.{job}"
+        claim = ".workspace.claim" if manifest["kind"] == "PersistentVolumeClaim" else ""
+        return f"mlflow:jobs.{job}{claim}"
+    if service := labels.get(SERVICE_LABEL):
+        section = "modelServers" if MODEL in (metadata.get("annotations") or {}) else "services"
+        return f"mlflow:{section}.{service}"
     if key := BY_NAME.get((manifest["kind"], metadata["name"])) or BY_KIND.get(manifest["kind"]):
         return key
     return BY_COMPONENT.get(labels.get("app.kubernetes.io/component", ""), "mlflow:server")

@@ -1,0 +1,201 @@
+"""A stack without a server of its own, as plans: what it makes, where, and what its pods are told."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from components.third_party import GIT_SYNC
+from tests.program.conftest import Fitting
+from tests.program.pod_security import violations
+from tools.offline import Plan, Preview, run
+from tools.offline.wire import plain
+from tools.plan import offline
+
+pytestmark = pytest.mark.program
+
+ROOT = Path(__file__).resolve().parents[2]
+GIT = {"repo": "https://git.example.com/team/churn.git", "path": "train"}
+PASSWORD = "planted-team-password"
+STACK: dict[str, Any] = {
+    "cloud": "existing",
+    "tracking": {
+        "url": "https://mlflow.example.com",
+        "namespace": "team-a",
+        "serviceAccount": "runner",
+        "credentials": "sign-in",
+        "caBundle": "PEM",
+    },
+    "cluster": {"context": "team", "storageClass": "fast"},
+    "images": {"job": "registry.example.com/mlflow-job:1"},
+    "logLevel": {"jobs": "DEBUG"},
+    "secrets": {
+        "sign-in": {
+            "user": {
+                "MLFLOW_TRACKING_USERNAME": {"secure": "planted-team-user"},
+                "MLFLOW_TRACKING_PASSWORD": {"secure": PASSWORD},
+            }
+        },
+        "git": {"token": {"GIT_TOKEN": {"secure": "planted-git-token"}}},
+    },
+    "jobs": {
+        "churn": {
+            "git": {**GIT, "credentials": "git", "caBundle": "PEM"},
+            "workspace": {"claim": {}},
+            "schedule": "@daily",
+        }
+    },
+    "services": {"web": {"git": GIT, "module": "app", "schedule": "@weekly"}},
+    "modelServers": {"model": {"model": "models:/churn@champion"}},
+    "pipelines": {
+        "all": {"stages": {"train": {"job": "churn"}, "serve": {"service": "web", "after": ["train"]}}}
+    },
+}
+
+
+def stack_plan(tmp_path: Path, stack: str = "team", *, preview: bool = False, **more: Any) -> Plan:
+    """The real program's plan of a stack file that names nothing but what is given."""
+    (tmp_path / "Pulumi.yaml").write_text((ROOT / "Pulumi.yaml").read_text())
+    (tmp_path / f"Pulumi.{stack}.yaml").write_text(yaml.safe_dump({"config": {}}))
+    (tmp_path / "__main__.py").write_text((ROOT / "__main__.py").read_text())
+    answers = Preview() if preview else Fitting()
+    return run(stack, answers=answers, overrides={**STACK, **more}, root=tmp_path)
+
+
+def allowed_to_make() -> set[str]:
+    """Resources that the Role of examples/jobs-only lets its holder create."""
+    documents = yaml.safe_load_all((ROOT / "examples" / "jobs-only" / "namespace.yaml").read_text())
+    (role,) = [each for each in documents if each["kind"] == "Role"]
+    return {name for rule in role["rules"] if "create" in rule["verbs"] for name in rule["resources"]}
+
+
+def plural(kind: str) -> str:
+    """As Role rules name a kind."""
+    return f"{kind.lower()}s".replace("policys", "policies")
+
+
+def one_cron(plan: Plan, name: str) -> dict[str, Any]:
+    """A CronJob by its name in the cluster."""
+    crons = [each for each in plan.kubernetes_objects() if each["kind"] == "CronJob"]
+    return next(each for each in crons if each["metadata"]["name"] == name)
+
+
+@pytest.mark.parametrize("preview", [True, False])
+def test_everything_is_in_the_one_namespace_and_nothing_is_the_clusters(
+    tmp_path: Path, *, preview: bool
+) -> None:
+    planned = stack_plan(tmp_path, preview=preview)
+    assert planned.problems == []
+    objects = planned.kubernetes_objects()
+    # Exactly what the example's Role lets a team make; Jobs are made by hand and by CronJobs.
+    assert {plural(each["kind"]) for each in objects} | {"jobs"} == allowed_to_make()
+    assert {each["metadata"]["namespace"] for each in objects} == {"team-a"}
+    makers = {one.type.split(":")[0] for one in planned.resources if not one.component}
+    assert makers <= {"kubernetes", "pulumi"}
+
+
+def test_jobs_alone_need_three_kinds_of_object(tmp_path: Path) -> None:
+    alone = {
+        "jobs": {"churn": {"git": GIT}}, "services": {}, "modelServers": {}, "pipelines": {}, "secrets": {},
+        "tracking": {"url": "http://mlflow-server.mlflow.svc", "namespace": "team-a"},
+    }  # fmt: skip
+    planned = stack_plan(tmp_path, **alone)
+    assert sorted(each["kind"] for each in planned.kubernetes_objects()) == [
+        "ConfigMap", "ConfigMap", "CronJob",
+    ]  # fmt: skip
+
+
+def test_pods_are_told_the_server_and_who_they_are(tmp_path: Path) -> None:
+    planned = stack_plan(tmp_path)
+    spec = one_cron(planned, "churn")["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    main = spec["containers"][0]
+    assert spec["serviceAccountName"] == "runner"
+    assert main["image"] == "registry.example.com/mlflow-job:1"
+    assert spec["initContainers"][0]["image"] == GIT_SYNC.reference
+    config = plain(planned.one("ConfigMap", "client-environment").inputs)["data"]
+    assert config["MLFLOW_TRACKING_URI"] == "https://mlflow.example.com"
+    assert config["MLFLOW_LOGGING_LEVEL"] == "DEBUG"
+    authority = config["MLFLOW_TRACKING_SERVER_CERT_PATH"]
+    mount = next(each for each in main["volumeMounts"] if authority.startswith(each["mountPath"] + "/"))
+    volume = next(each for each in spec["volumes"] if each["name"] == mount["name"])
+    assert "mlflow-team-ca" in volume["configMap"]["name"]
+    assert plain(planned.one("ConfigMap", "team-ca").inputs)["data"] == {"ca.pem": "PEM"}
+    sources = [each.get("secretRef", {}).get("name") for each in main["envFrom"]]
+    assert any(name and "sign-in-user" in name for name in sources)
+    assert not any(name and "git-token" in name for name in sources)
+
+
+def test_secrets_are_kept_secret_and_pods_are_restricted(tmp_path: Path) -> None:
+    planned = stack_plan(tmp_path)
+    assert PASSWORD not in str(planned.kubernetes_objects())
+    assert PASSWORD not in str([plain(value) for value in planned.outputs.values()])
+    for each in planned.kubernetes_objects():
+        assert violations(each) == [], each["metadata"]["name"]
+
+
+def test_two_stacks_in_one_namespace_make_nothing_of_one_name(tmp_path: Path) -> None:
+    names = []
+    for stack, job in (("team-a", "churn"), ("team-b", "fraud")):
+        planned = stack_plan(
+            tmp_path, stack, jobs={job: {"git": GIT}}, services={}, modelServers={}, pipelines={}
+        )
+        fixed = [each for each in planned.kubernetes_objects() if each["metadata"].get("name")]
+        names.append({(each["kind"], each["metadata"]["name"]) for each in fixed})
+    assert names[0]
+    assert not names[0] & names[1]
+
+
+def test_the_address_comes_from_the_stack_that_made_the_server(tmp_path: Path) -> None:
+    tracking = {"stack": "acme/mlflow/prod", "namespace": "team-a"}
+    planned = stack_plan(tmp_path, preview=True, tracking=tracking)
+    assert planned.problems == []
+    reference = next(one for one in planned.resources if one.type == "pulumi:pulumi:StackReference")
+    assert reference.inputs["name"] == "acme/mlflow/prod"
+    config = plain(planned.one("ConfigMap", "client-environment").inputs)["data"]
+    assert config["MLFLOW_TRACKING_URI"] == "[unknown]"
+
+
+def test_the_example_program_makes_the_same_of_the_same_job(tmp_path: Path) -> None:
+    example = ROOT / "examples" / "jobs-only" / "program"
+    (tmp_path / "Pulumi.yaml").write_text((example / "Pulumi.yaml").read_text())
+    (tmp_path / "Pulumi.own.yaml").write_text("config: {}\n")
+    given = {
+        "context": "team", "trackingUrl": "https://mlflow.example.com", "namespace": "team-a",
+        "jobImage": "registry.example.com/mlflow-job:1", "repo": GIT["repo"], "serviceAccount": "runner",
+    }  # fmt: skip
+    program = run(
+        "own",
+        answers=Fitting(),
+        overrides=given,
+        root=tmp_path,
+        program=lambda: runpy.run_path(str(example / "__main__.py"), run_name="__main__"),
+    )
+    assert program.problems == []
+    job = {
+        "git": GIT, "parameters": {"alpha": 0.3}, "schedule": "0 6 * * 1", "timeZone": "Europe/Berlin",
+    }  # fmt: skip
+    stack = stack_plan(
+        tmp_path,
+        jobs={"churn": job},
+        tracking={"url": given["trackingUrl"], "namespace": "team-a", "serviceAccount": "runner"},
+    )
+
+    def spec(planned: Plan) -> dict[str, Any]:
+        return {**one_cron(planned, "churn")["spec"], "jobTemplate": None}
+
+    assert spec(program) == spec(stack)
+    assert {each["metadata"]["namespace"] for each in program.kubernetes_objects()} == {"team-a"}
+
+
+def test_the_example_is_a_stack_that_can_be_planned(tmp_path: Path) -> None:
+    example = ROOT / "examples" / "jobs-only" / "Pulumi.team-a.yaml"
+    for name in ("Pulumi.yaml", "__main__.py"):
+        (tmp_path / name).write_text((ROOT / name).read_text())
+    (tmp_path / example.name).write_text(example.read_text())
+    planned = offline("team-a", root=tmp_path)
+    assert planned.problems == []
+    assert any(each["kind"] == "CronJob" for each in planned.kubernetes_objects())
