@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.cluster import service_project
 from tests.cluster.clone import Clone, Done, changed_nothing
@@ -315,6 +316,18 @@ def test_a_pipeline_serves_the_model_that_it_has_just_trained(pipelines: Pipelin
     pipelines.stack.up()
     pipelines.run("serves")
     assert round(pipelines.stack.python(asked)["predictions"][0]) == 50
+
+
+def test_the_example_tunes_promotes_serves_and_asks(pipelines: Pipelines, stage: Stage) -> None:
+    written = yaml.safe_load((pipelines.stack.clone.root / "examples/iris/pipeline.yaml").read_text())[
+        "config"
+    ]
+    workloads = ("jobs", "modelServers", "pipelines")
+    stage.show(pipelines.stack, {**SIGNED_IN, **{name: written[f"mlflow:{name}"] for name in workloads}})
+    assert "ask is done" in pipelines.run("iris").out
+    log = pipelines.stack.clone.verb("logs", pipelines.stack.name, "--job", "iris-ask").out
+    assert "is setosa" in log
+    stage.show(pipelines.stack, pipelines.settings)
 
 
 @pytest.mark.core

@@ -66,6 +66,25 @@ CASES: dict[str, Settings] = {
             "external": {"host": "mlflow.example.com", "allow": ["203.0.113.0/24"]},
         },
     },
+    "workloads of every kind": {
+        "auth": {"mode": "basic"},
+        "cluster": {"argoWorkflows": True},
+        "jobs": {"train": {"git": {"repo": "https://git.example.com/team/churn.git"}}},
+        "services": {"web": {"git": {"repo": "https://git.example.com/team/churn.git"}, "module": "web"}},
+        "modelServers": {"churn": {"model": "models:/churn@champion"}},
+        "pipelines": {
+            name: {
+                "engine": engine,
+                "schedule": "@daily",
+                "stages": {
+                    "train": {"job": "train"},
+                    "web": {"service": "web", "after": ["train"]},
+                    "churn": {"modelServer": "churn", "after": ["train"]},
+                },
+            }
+            for name, engine in (("daily", "plain"), ("by-argo", "argo"))
+        },
+    },
     "everything set": {
         "namespace": "team-a",
         "protect": True,

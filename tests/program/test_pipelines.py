@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import pytest
+import yaml
 from pydantic import BaseModel
 
 from components.jobs.names import PIPELINE_SCRIPTS
@@ -17,7 +18,7 @@ from components.settings.pipelines import Pipeline
 from tests.program.argo_models import models, unknown
 from tests.program.conftest import Settings, plan
 from tests.program.pod_security import containers, violations
-from tools.common import Failure
+from tools.common import ROOT, Failure
 from tools.offline import Plan
 from tools.offline.wire import plain
 
@@ -351,6 +352,15 @@ def test_a_pipeline_costs_its_own_objects_and_nothing_else(count: int) -> None:
     pipelines = {f"p-{n}": {"stages": STAGES} for n in range(count)}
     # The component of all, the scripts; for each its component, account, Role, RoleBinding and CronJob.
     assert len(plan({**WORKLOADS, "pipelines": pipelines}).resources) == none + 2 + 5 * count
+
+
+def test_the_example_is_a_whole_stack() -> None:
+    written = yaml.safe_load((ROOT / "examples" / "iris" / "pipeline.yaml").read_text())["config"]
+    example = {key.removeprefix("mlflow:"): value for key, value in written.items()}
+    planned = plan({"jobs": None, **example})
+    assert planned.problems == []
+    cron = plain(planned.one("CronJob", "mlflow-pipelines-iris").inputs)
+    assert cron["metadata"]["name"] == "iris"
 
 
 # -- Argo Workflows ---------------------------------------------------------------------------------
