@@ -42,6 +42,9 @@ class Azure:
 
     :ivar resources: id → what is there.
     :ivar deleted: ids of vaults that were deleted.
+    :ivar refuses: part of an id → status and code with which a PUT of it is answered.
+    :ivar permissions: the caller's own, wherever they are asked for.
+    :ivar refuses_reading: nobody may read anything.
     :ivar calls: method and id of everything that was asked.
     """
 
@@ -50,6 +53,8 @@ class Azure:
         self.deleted: set[str] = set()
         self.calls: list[tuple[str, str]] = []
         self.refuses: dict[str, tuple[int, str]] = {}
+        self.permissions: list[dict[str, Any]] = []
+        self.refuses_reading = False
         self._working: dict[str, int] = {}
 
     @property
@@ -77,6 +82,10 @@ class Azure:
     def _get(self, id_: str) -> tuple[int, Any]:
         if id_ == f"/subscriptions/{SUBSCRIPTION}":
             return 200, {"tenantId": TENANT}
+        if self.refuses_reading:
+            return 403, {"error": {"code": "AuthorizationFailed", "message": "you may not look"}}
+        if id_.endswith("/providers/Microsoft.Authorization/permissions"):
+            return 200, {"value": self.permissions}
         if "/deletedVaults/" in id_:
             name = id_.rpartition("/")[2]
             there = any(each.endswith(f"/vaults/{name}") for each in self.deleted)

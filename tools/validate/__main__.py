@@ -16,9 +16,10 @@ from rich.markup import escape
 
 from components.settings import AnyStack, Cloud
 from components.settings.aws import AwsStack
+from components.settings.azure import AzureStack
 from components.settings.existing import ExistingStack
 from components.settings.gcp import GcpStack
-from tools.access import aws, gcp, kubectl_with, local_kubectl, named_kubectl
+from tools.access import aws, azure, gcp, kubectl_with, local_kubectl, named_kubectl
 from tools.common import ROOT, Failure, cli, console, step
 from tools.deployed import find
 from tools.engine.place import load, place_of
@@ -29,6 +30,7 @@ from tools.plan import offline
 from tools.render import manifests
 from tools.settings import settings_of
 from tools.validate import ClusterAccess, Finding, Subject, reason
+from tools.validate.azure import rights
 from tools.validate.classes import classes
 from tools.validate.dry_run import dry_run
 from tools.validate.network_policy import network_policy
@@ -61,6 +63,9 @@ def main(argv: list[str]) -> int:
     for title, check in ANYWHERE:
         with step(title):
             found += check(subject)
+    if isinstance(settings, AzureStack):
+        with step("Your rights in Azure"):
+            found += rights(settings, plan, load(place_of(stack).tracked).get("config") or {})
     if cluster is None:
         found.append(Finding("mlflow:cluster", f"nothing was checked on the cluster: {reason}", fails=False))
     else:
@@ -121,9 +126,12 @@ def reach(stack: str, settings: AnyStack) -> tuple[ClusterAccess | None, str | N
 
 def _existing(stack: str, settings: AnyStack) -> str | None:
     """A kubeconfig of the cluster that the settings name; None where the stack makes one."""
-    if not isinstance(settings, AwsStack | GcpStack) or settings.cluster.existing is None:
+    if not isinstance(settings, AwsStack | AzureStack | GcpStack) or settings.cluster.existing is None:
         return None
     config = load(place_of(stack).tracked).get("config") or {}
+    if isinstance(settings, AzureStack):
+        subscription = config.get("azure-native:subscriptionId")
+        return azure.kubeconfig(settings.cluster.existing, str(settings.cluster.resource_group), subscription)
     if isinstance(settings, GcpStack):
         location = settings.cluster.location or _named(config, "gcp:region")
         return gcp.kubeconfig(settings.cluster.existing, location, _named(config, "gcp:project"))

@@ -9,17 +9,16 @@ from typing import Any
 
 import pulumi
 import pulumi_kubernetes as kubernetes
-import yaml
 from pulumi_azure_native import containerservice
 
 from ...contracts import Cluster
-from ...kubeconfig import exec_kubeconfig
 from ...settings import artifacts_place, database_place
 from ...settings.azure import AzureStack, DatabaseAccess, NewAzureCluster, StorageAccess
 from ...settings.database import Place as StorePlace
 from ...settings.errors import Problem, SettingsError
 from .control_plane import ControlPlane, ControlPlaneArgs, version_of
 from .database_service import SERVICES
+from .kubelogin import NoEntraError, entra_kubeconfig
 from .load_balancers import ingress, load_balancer
 from .metrics import Metrics, MetricsArgs
 from .monitoring import Monitoring, MonitoringArgs, Workspace, WorkspaceArgs
@@ -30,11 +29,6 @@ from .storage import storage_class
 
 NAME = "mlflow"
 """What the names of the resources start with; Pulumi adds what makes them unique."""
-
-KUBELOGIN = "kubelogin"
-INSTALL_HINT = "install it: az aks install-cli, or https://azure.github.io/kubelogin"
-AKS = "6dae42f8-4368-4678-94ff-3960e28e3630"
-"""Entra's application of every AKS cluster (kubelogin, "Concepts: Azure Kubernetes Service AAD Server")."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -224,26 +218,14 @@ def _checked(issuer: str, workload: bool) -> str:
 
 
 def _kubeconfig(known: Mapping[str, Any]) -> str:
-    """The address and authority that Azure gives, and a command that signs in.
-
-    :raises SettingsError: when the cluster does not know Entra, and hands out keys instead.
-    """
-    given = yaml.safe_load(base64.b64decode(known["found"]))
-    if "exec" not in given["users"][0]["user"]:
+    """:raises SettingsError: when the cluster does not know Entra, and hands out keys instead."""
+    try:
+        return entra_kubeconfig(known["name"], base64.b64decode(known["found"]))
+    except NoEntraError:
         raise _refused(
             "names a cluster without Entra sign-in; switch it on: az aks update … --enable-aad "
             "--enable-azure-rbac --disable-local-accounts"
-        )
-    cluster = given["clusters"][0]["cluster"]
-    return exec_kubeconfig(
-        known["name"],
-        server=cluster["server"],
-        certificate_authority=cluster["certificate-authority-data"],
-        command=KUBELOGIN,
-        # As whom `az` is signed in; AAD_LOGIN_METHOD says otherwise where there is no `az`.
-        arguments=["get-token", "--login", "azurecli", "--server-id", AKS],
-        install_hint=INSTALL_HINT,
-    )
+        ) from None
 
 
 def _refused(remedy: str) -> SettingsError:
