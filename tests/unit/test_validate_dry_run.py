@@ -1,0 +1,29 @@
+"""What `make validate` sends to the cluster where only the cloud will say what stands in a manifest."""
+
+from __future__ import annotations
+
+import pytest
+
+from tools.offline import SECRET_TEXT, UNKNOWN_TEXT
+from tools.validate.dry_run import _sendable
+
+pytestmark = pytest.mark.unit
+
+
+def test_a_secret_whose_whole_content_is_unknown_is_sent_as_an_empty_one() -> None:
+    secret = {"kind": "Secret", "metadata": {"name": "a"}, "stringData": SECRET_TEXT}
+    assert _sendable(secret) == {**secret, "stringData": {}}
+
+
+def test_a_pull_secret_is_sent_with_an_empty_configuration() -> None:
+    """The API server wants JSON there, which the text that stands for a secret is not."""
+    secret = {"kind": "Secret", "type": "kubernetes.io/dockerconfigjson", "metadata": {"name": "a"}}
+    given = {**secret, "stringData": {".dockerconfigjson": SECRET_TEXT}}
+    assert _sendable(given) == {**secret, "stringData": {".dockerconfigjson": "{}"}}
+
+
+def test_all_else_is_sent_as_it_is_with_a_word_for_what_is_unknown() -> None:
+    secret = {"kind": "Secret", "metadata": {"name": "a"}, "stringData": {"A": SECRET_TEXT}}
+    assert _sendable(secret) == secret
+    service = {"kind": "Service", "metadata": {"name": f"s-{UNKNOWN_TEXT}"}}
+    assert _sendable(service) == {"kind": "Service", "metadata": {"name": "s-unknown"}}
