@@ -76,7 +76,7 @@ class CloudCommon(Common):
     """The artifact store: by default the cloud's object store."""
     local_state: bool = False
     """Say true to keep this stack's state in a folder of this machine. Otherwise a shared backend is needed;
-    on AWS and Google Cloud `make backend STACK=…` makes one."""
+    `make backend STACK=…` makes one."""
 
 
 def place_of(section: Database | Artifacts, cloud: Cloud) -> Place:
