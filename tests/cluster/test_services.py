@@ -131,7 +131,13 @@ def described(repository: str, authority: str) -> dict[str, Any]:
             }
         },
         "modelServers": {
-            "predict": {"model": f"models:/{MODEL}@{ALIAS}", "replicas": 2, "startSeconds": 180, **small},
+            "predict": {
+                "model": f"models:/{MODEL}@{ALIAS}",
+                "replicas": 2,
+                "startSeconds": 180,
+                "installRequirements": True,
+                **small,
+            },
             "later": {"model": f"models:/{MODEL}/99", **small},
         },
     }
