@@ -66,7 +66,9 @@ USERS = (
 )
 
 
-@pytest.fixture(scope="module", params=[Engine.POSTGRESQL, Engine.MYSQL])
+@pytest.fixture(
+    scope="module", params=[pytest.param(Engine.POSTGRESQL, marks=pytest.mark.core), Engine.MYSQL]
+)
 def engine(request: pytest.FixtureRequest) -> Engine:
     return request.param
 
@@ -99,7 +101,6 @@ def makes_experiment(azure: AzureStack) -> int:
     return int(azure.python(MAKE).out.split()[-1])
 
 
-@pytest.mark.core
 def test_the_rendered_stack_comes_up_with_tokens_alone(azure: AzureStack) -> None:
     assert makes_experiment(azure) == 200
     assert int(query(azure, "SELECT count(*) FROM experiments", USER)) >= 2
@@ -113,7 +114,6 @@ def test_the_rendered_stack_comes_up_with_tokens_alone(azure: AzureStack) -> Non
     assert [word for word in (f"{USER}:", "AccountKey", "eyJ", "ADMIN_PASSWORD") if word in text] == []
 
 
-@pytest.mark.core
 def test_the_bootstrap_runs_again_and_changes_nothing(azure: AzureStack, engine: Engine) -> None:
     roles = ROLES if engine is Engine.POSTGRESQL else USERS
     before = query(azure, roles)
@@ -152,7 +152,6 @@ def test_the_server_keeps_files_in_the_account_and_gc_takes_them_away_by_plain_d
     assert not [one.query for one in deleted if "deletetype" in one.query or "versionid" in one.query]
 
 
-@pytest.mark.core
 def test_killed_sessions_come_back_and_a_token_that_is_too_old_is_refused_until_there_is_another(
     azure: AzureStack,
 ) -> None:
@@ -172,7 +171,6 @@ def test_killed_sessions_come_back_and_a_token_that_is_too_old_is_refused_until_
     eventually(lambda: makes_experiment(azure) == 200, 60, "the server does not come back")
 
 
-@pytest.mark.core
 def test_a_server_that_outlives_its_token_gets_another_for_its_next_session(azure: AzureStack) -> None:
     server, entra = azure.databases.places[azure.engine].server, azure.azure.entra
     entra.lifetime = 20
@@ -193,7 +191,6 @@ def test_a_server_that_outlives_its_token_gets_another_for_its_next_session(azur
         entra.lifetime = 3600
 
 
-@pytest.mark.core
 def test_a_pod_of_another_account_signs_in_to_nothing(azure: AzureStack) -> None:
     """Not as itself, and not by saying that it is the server."""
     done = azure.pod("as-itself", JOBS_ACCOUNT, ["python", "-c", SIGN_IN])
