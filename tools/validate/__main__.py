@@ -33,6 +33,7 @@ from tools.validate import ClusterAccess, Finding, Subject, reason
 from tools.validate.azure import rights
 from tools.validate.classes import classes
 from tools.validate.dry_run import dry_run
+from tools.validate.existing import existing
 from tools.validate.network_policy import network_policy
 from tools.validate.ports import ports
 from tools.validate.sources import described, sources
@@ -40,6 +41,7 @@ from tools.validate.sources import described, sources
 Check = Callable[[Subject], Iterator[Finding]]
 ANYWHERE: tuple[tuple[str, Check], ...] = (("Code of jobs and services", sources),)
 CHECKS: tuple[tuple[str, Check], ...] = (
+    ("What others have made", existing),
     ("Storage and ingress classes", classes),
     ("Node ports", ports),
     ("Manifests, judged by the API server", dry_run),

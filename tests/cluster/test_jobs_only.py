@@ -1,0 +1,177 @@
+"""A stack without a server of its own, brought up by somebody with rights in one namespace alone."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.cluster.clone import Clone, Done, changed_nothing
+from tests.cluster.stack import SignedIn, kubectl
+from tools.common import ROOT
+
+NAME = "pytest-team"
+"""The stack, its namespace, and the context of its kubeconfig."""
+RUN = re.compile(r"/#/experiments/(\d+)/runs/([0-9a-f]{32})$")
+CODE = "import mlflow, os; mlflow.log_metric('seen', 4); mlflow.set_tag('words', os.environ['TEAM'])"
+
+
+@dataclass(frozen=True)
+class Team:
+    """A team's namespace and its stack.
+
+    :ivar server: the stack of the server that the team uses.
+    """
+
+    clone: Clone
+    server: SignedIn
+    kubeconfig: Path
+
+    def verb(self, name: str, *words: str, check: bool = True, **more: Any) -> Done:
+        return self.clone.verb(name, NAME, *words, check=check, **more)
+
+    def configure(self, **jobs: Any) -> None:
+        images = self.clone.local("images.json")["images"]
+        stack = self.server.stack
+        self.clone.configure(
+            NAME,
+            {
+                "cloud": "existing",
+                "protect": False,
+                "tracking": {
+                    "url": f"http://mlflow-server.{stack.namespace}.svc.cluster.local",
+                    "webUrl": stack.url,
+                    "namespace": NAME,
+                    "serviceAccount": "runner",
+                    "credentials": "sign-in",
+                },
+                "cluster": {"context": NAME, "kubeconfig": str(self.kubeconfig)},
+                "images": {key: images[name]["reference"] for key, name in IMAGES.items()},
+                "jobs": jobs,
+            },
+        )
+
+    def job(self, **more: Any) -> dict[str, Any]:
+        """A job whose code is in its command, so that it needs no repository."""
+        image = self.clone.local("images.json")["images"]["job"]["reference"]
+        small = {"requests": {"cpu": "100m", "memory": "400Mi"}, "limits": {"cpu": "2"}}
+        return {
+            "folder": "/tmp", "image": image, "command": ["python", "-c", CODE],
+            "env": {"TEAM": "a"}, "resources": small, **more,
+        }  # fmt: skip
+
+    def kubectl(self, *words: str, check: bool = True) -> str:
+        """As the administrator of the cluster."""
+        return kubectl(self.clone.local("cluster.json"), NAME, *words, check=check)
+
+    def names(self, kinds: str = "configmaps,secrets,cronjobs,jobs,serviceaccounts") -> set[str]:
+        return set(self.kubectl("get", kinds, "-o", "name").split())
+
+
+IMAGES = {"job": "job", "gitSync": "git-sync"}
+
+
+@pytest.fixture
+def team(clone: Clone, signed: SignedIn, tmp_path: Path) -> Iterator[Team]:
+    """The namespace of examples/jobs-only, and a kubeconfig whose user has its Role and nothing else."""
+    cluster = clone.local("cluster.json")
+    text = (ROOT / "examples" / "jobs-only" / "namespace.yaml").read_text().replace("team-a", NAME)
+    # The group's name comes from a cluster's sign-in; here an account stands for the team's people.
+    objects = list(yaml.safe_load_all(text))
+    person = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "person", "namespace": NAME}}
+    objects[-1]["subjects"] = [{"kind": "ServiceAccount", "name": "person", "namespace": NAME}]
+    manifest = json.dumps({"apiVersion": "v1", "kind": "List", "items": [*objects, person]})
+    try:
+        kubectl(cluster, NAME, "apply", "-f", "-", stdin=manifest)
+        token = kubectl(cluster, NAME, "create", "token", "person", "--duration=1h").strip()
+        yield Team(clone, signed, kubeconfig(cluster, token, tmp_path / "kubeconfig"))
+    finally:
+        if (clone.root / ".local" / "work" / NAME).exists():
+            clone.verb("down", NAME, env={"FORCE": NAME}, check=False)
+        kubectl(cluster, "default", "delete", "namespace", NAME, "--ignore-not-found")
+
+
+def kubeconfig(cluster: dict[str, Any], token: str, path: Path) -> Path:
+    """The administrator's kubeconfig with another user, and a context of another name."""
+    config = yaml.safe_load(Path(cluster["kubeconfig"]).read_text())
+    context = next(each["context"] for each in config["contexts"] if each["name"] == cluster["context"])
+    config["users"] = [{"name": "person", "user": {"token": token}}]
+    config["contexts"] = [{"name": NAME, "context": {"cluster": context["cluster"], "user": "person"}}]
+    config.pop("current-context", None)
+    path.touch(mode=0o600)
+    path.write_text(yaml.safe_dump(config))
+    return path
+
+
+@pytest.mark.core
+def test_a_team_with_rights_in_its_namespace_alone_adds_runs_and_removes_jobs(team: Team) -> None:
+    stack = team.server.stack
+    denied = ("auth", "can-i", "list", "secrets", f"--as=system:serviceaccount:{NAME}:person")
+    assert "no" in kubectl(team.clone.local("cluster.json"), stack.namespace, *denied, check=False)
+    team.kubectl("create", "configmap", "of-somebody-else")
+    before, of_server = (
+        team.names(),
+        set(stack.kubectl("get", "all,configmaps,secrets", "-o", "name").split()),
+    )
+    team.configure(train=team.job())
+    user, password = team.server.jobs
+    for key, value in (("MLFLOW_TRACKING_USERNAME", user), ("MLFLOW_TRACKING_PASSWORD", password)):
+        team.verb("secret", "--group", "sign-in", "--name", "user", "--key", key, stdin=value)
+
+    validated = team.verb("validate")
+    assert "is sound" in validated.told
+    assert team.names() == before
+
+    up = team.verb("up")
+    assert password not in up.text
+    done = team.verb("run", "--job", "train")
+    found = RUN.search(done.out.strip().splitlines()[-1])
+    assert found, done.text
+    assert done.out.strip().splitlines()[-1].startswith(stack.url)
+    run = stack.ask(f"/api/2.0/mlflow/runs/get?run_id={found[2]}", user=team.server.admin).json()["run"]
+    assert run["info"]["status"] == "FINISHED"
+    told = {tag["key"]: tag["value"] for tag in run["data"]["tags"]}
+    assert (told["job.name"], told["job.trigger"], told["words"]) == ("train", "manual", "a")
+
+    listed = team.verb("jobs").out
+    assert "train" in listed
+    assert "FINISHED" in listed
+    assert found[2] in listed
+    assert "launcher: experiment" in team.verb("logs", "--job", "train").text
+    status = team.verb("status").text
+    assert NAME in status
+    assert stack.url in status
+    assert changed_nothing(team.verb("up"))
+
+    team.verb("down", env={"FORCE": NAME})
+    assert {name for name in team.names() if not name.startswith("job.batch/")} == before
+    after = set(stack.kubectl("get", "all,configmaps,secrets", "-o", "name").split())
+    assert after == of_server
+
+
+def test_what_the_team_may_not_do_is_found_before_anything_is_made(team: Team) -> None:
+    nowhere = {"repo": "https://127.0.0.1:1/churn.git", "credentials": "git"}
+    team.configure(train=team.job(), private={"git": nowhere})
+    for key in ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "GIT_TOKEN"):
+        group = "git" if key == "GIT_TOKEN" else "sign-in"
+        team.verb("secret", "--group", group, "--name", "user", "--key", key, stdin="planted-value")
+    before = team.names()
+    team.kubectl("delete", "serviceaccount", "runner")
+    found = team.verb("validate", check=False)
+    assert found.code == 1
+    assert "mlflow:tracking.serviceAccount there is no ServiceAccount runner" in found.told
+    # Its credentials could be decrypted, and were used.
+    assert "mlflow:jobs.private.git.repo cannot be reached from this machine" in found.told
+    assert "planted-value" not in found.text
+    team.kubectl("delete", "rolebinding", "mlflow-workloads")
+    found = team.verb("validate", check=False)
+    assert found.code == 1
+    assert "mlflow:jobs.train" in found.told
+    assert "forbidden" in found.told
+    assert team.names() == before - {"serviceaccount/runner"}
