@@ -74,11 +74,22 @@ class GoogleApi:
 
         :raises GoogleError: when Google refuses or does not answer.
         """
+        return self._answer(method, url, params=params, json=body)
+
+    def upload(self, url: str, *, params: Mapping[str, str], content: bytes, kind: str) -> None:
+        """Send an object in one piece.
+
+        :param kind: its media type.
+        :raises GoogleError: when Google refuses or does not answer.
+        """
+        self._answer("POST", url, params=params, data=content, headers={"Content-Type": kind})
+
+    def _answer(self, method: str, url: str, **request: Any) -> dict[str, Any]:
         from google.auth.exceptions import GoogleAuthError
         from requests.exceptions import RequestException
 
         try:
-            answer = self._session.request(method, url, params=params, json=body, timeout=SECONDS)
+            answer = self._session.request(method, url, timeout=SECONDS, **request)
         except (GoogleAuthError, RequestException) as error:
             raise GoogleError(str(error)) from None
         if not answer.ok:

@@ -76,6 +76,13 @@ class ProxyMode(StrEnum):
     DEPLOYMENT = "deployment"
 
 
+class Builder(StrEnum):
+    """Who builds the images of a stack (Cloud Build, "Overview")."""
+
+    DOCKER = "docker"
+    CLOUD_BUILD = "cloud-build"
+
+
 class IdentityAwareProxy(Model):
     """Google's sign-in in front of the external ingress."""
 
@@ -94,6 +101,9 @@ class Gcp(Model):
     proxy: ProxyMode = ProxyMode.SIDECAR
     """The Cloud SQL Auth Proxy: sidecar (in each pod that opens the database) or deployment (shared, with an
     identity of its own, guarded by a network policy)."""
+    builder: Builder = Builder.DOCKER
+    """Who builds the images: docker (on the machine that runs `up`) or cloud-build (Google, for machines
+    without Docker; billed by the minute)."""
     static_addresses: bool = True
     """Reserve the address of each load balancer, so that it outlives it."""
     addresses: dict[Literal["internal", "external", "ingress"], DnsLabel] = {}

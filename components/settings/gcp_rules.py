@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from .artifacts import AccessMode
 from .cloud_rules import CREATE, end_of_life, only_ipv4, pull_credentials, said
+from .cluster import Images
 from .database import ManagedDatabase, Place, SignIn
 from .errors import Problem
 from .exposure import Exposure
@@ -250,6 +251,12 @@ def labels_of_google(tags: dict[str, str], gcp: Gcp) -> Iterator[Problem]:  # no
             yield Problem(f"{key}.{name}", "starts with goog, which Google keeps to itself; choose another")
         if not re.fullmatch(LABEL_VALUE, value):
             yield Problem(f"{key}.{name}", f"has the value {value}: up to 63 of a-z, 0-9, _ and -")
+
+
+@rule
+def who_builds(images: Images, gcp: Gcp) -> Iterator[Problem]:
+    if images.server and images.job and "builder" in gcp.model_fields_set:
+        yield Problem("mlflow:gcp.builder", "has nothing to build: both images are ready ones; remove it")
 
 
 @rule

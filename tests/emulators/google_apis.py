@@ -64,7 +64,7 @@ class Google:
             self._switched_on(str(parts.hostname))
             for wanted, pattern, handler in [*self.handlers, *HANDLERS]:
                 if wanted == method and (match := pattern.fullmatch(f"{parts.hostname}{parts.path}")):
-                    return 200, handler(self, match, query, json.loads(body) if body else None)
+                    return 200, handler(self, match, query, _content(headers, body))
         except Refused as refused:
             return refused.status, refused.body
         raise AssertionError(f"nothing here answers {method} {url}")
@@ -101,6 +101,13 @@ def use(google: Google, monkeypatch: pytest.MonkeyPatch) -> Google:
 
     monkeypatch.setattr(HTTPAdapter, "send", send)
     return google
+
+
+def _content(headers: Mapping[str, str], body: bytes) -> Any:
+    """JSON as what it says, anything else as it is."""
+    if headers.get("content-type", "").startswith("application/json"):
+        return json.loads(body) if body else None
+    return body or None
 
 
 def only(body: Answer, known: set[str]) -> None:

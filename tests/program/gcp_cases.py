@@ -87,6 +87,7 @@ GCP_CASES: Mapping[str, Settings] = {
         "gcp": {"iap": {"members": ["group:ml@example.com", "user:ada@example.com"]}},
         "exposure": {"ingress": {"host": HOST, "allow": OFFICE, "anonymous": True}},
     },
+    "gcp with images from Cloud Build": PLAIN | {"gcp": {"builder": "cloud-build"}},
     "gcp with everything set": PLAIN
     | {
         "namespace": "team-a",

@@ -316,6 +316,11 @@ ROWS = [
         ),
     ),
     Row(
+        "gcp.builder",
+        {"gcp": {"builder": "cloud-build"}},
+        lambda p: p.of_type("Image") == [] and given(p, "Account", "builds"),
+    ),
+    Row(
         "gcp.staticAddresses",
         {**entrance("external"), "gcp": {"staticAddresses": False}},
         lambda p: (

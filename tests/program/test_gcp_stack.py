@@ -57,6 +57,7 @@ def grants(plan: Plan) -> list[dict[str, Any]]:
 
 PROJECT_ROLES = {
     "roles/container.defaultNodeServiceAccount": False,
+    "roles/logging.logWriter": False,
     "roles/cloudsql.client": True,
     "roles/cloudsql.instanceUser": True,
     "roles/iap.httpsResourceAccessor": True,
@@ -202,6 +203,7 @@ FURNISHED = [
     "gcp with a database elsewhere and both load balancers",
     "gcp with a database and artifacts in the cluster",
     "gcp with sign-in by Google",
+    "gcp with images from Cloud Build",
 ]
 """Cases that together make each kind of resource."""
 

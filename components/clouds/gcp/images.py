@@ -10,9 +10,10 @@ import pulumi_gcp as gcp
 
 from ...contracts import Images, Text
 from ...image_context import OWN_IMAGES
-from ...settings.gcp import GcpStack
+from ...settings.gcp import Builder, GcpStack
 from ..builds import build, pull_credentials, third_party
 from ..names import stack_name
+from .cloud_build import CloudBuild, CloudBuildArgs
 from .provider import Project
 
 artifactregistry = gcp.artifactregistry
@@ -55,6 +56,7 @@ class ImageRegistry(pulumi.ComponentResource):
         self._child = pulumi.ResourceOptions(parent=self)
         ready = args.settings.images
         grants: list[pulumi.Resource] = []
+        self._builds: CloudBuild | None = None
         made = None if ready.server and ready.job else self._repository(grants)
         self.repository = made.registry_uri if made else None
         self.images = Images(
@@ -112,6 +114,8 @@ class ImageRegistry(pulumi.ComponentResource):
 
     def _built(self, name: str, repository: gcp.artifactregistry.Repository | None) -> Text:
         assert repository is not None, "there is one unless both images are ready"  # noqa: S101
+        if self._args.settings.gcp.builder is Builder.CLOUD_BUILD:
+            return self._cloud_build(repository).image(name)
         project = self._args.project
         token = gcp.organizations.get_client_config_output(
             opts=pulumi.InvokeOptions(provider=project.provider)
@@ -127,3 +131,13 @@ class ImageRegistry(pulumi.ComponentResource):
             ),
             opts=self._child,
         )
+
+    def _cloud_build(self, repository: gcp.artifactregistry.Repository) -> CloudBuild:
+        """One for all images."""
+        if self._builds is None:
+            self._builds = CloudBuild(
+                f"{self._name}-builds",
+                CloudBuildArgs(project=self._args.project, repository=repository),
+                opts=self._child,
+            )
+        return self._builds

@@ -12,7 +12,7 @@ import pulumi_gcp as gcp
 from ...settings import artifacts_place, database_place
 from ...settings.database import Place
 from ...settings.errors import Problem, SettingsError
-from ...settings.gcp import GcpStack, GkeFeature
+from ...settings.gcp import Builder, GcpStack, GkeFeature
 from ...settings.load import configured
 from .apis import Apis, ApisArgs
 
@@ -67,13 +67,16 @@ def connect_project(settings: GcpStack) -> Project:
         "gcp", project=config["project"], region=config["region"], default_labels=dict(labels)
     )
     managed = Place.MANAGED
+    registry = not (settings.images.server and settings.images.job)
+    builds = registry and settings.gcp.builder is Builder.CLOUD_BUILD
     apis = Apis(
         "mlflow-apis",
         ApisArgs(
             database=database_place(settings) is managed,
             private_services=needs_private_services(settings),
-            bucket=artifacts_place(settings) is managed,
-            registry=not (settings.images.server and settings.images.job),
+            bucket=artifacts_place(settings) is managed or builds,
+            registry=registry,
+            builds=builds,
             iap=settings.gcp.iap is not None,
         ),
         opts=pulumi.ResourceOptions(providers=[provider]),
