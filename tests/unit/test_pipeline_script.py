@@ -198,6 +198,18 @@ def test_a_job_that_runs_already_is_ended_under_replace() -> None:
     assert cluster.started() == ["a"]
 
 
+def test_under_replace_a_stage_of_the_same_run_is_waited_for() -> None:
+    cluster = Namespace()
+    cluster.template("load", "Replace")
+    run = of(cluster, {"a": {"job": "load"}, "b": {"job": "load"}})
+    run.look()
+    run.look()
+    assert (cluster.started(), cluster.deleted()) == (["a"], [])
+    cluster.ends("a")
+    run.look()
+    assert cluster.started() == ["a", "b"]
+
+
 def test_a_stage_whose_job_is_not_there_is_told(caplog: pytest.LogCaptureFixture) -> None:
     assert execute(of(Namespace("other"), CHAIN)) == FAILED
     assert "stage a: there is no job load; `make up` makes it" in caplog.text
@@ -303,6 +315,20 @@ def test_a_service_stage_is_rolled_once_after_its_job_and_done_when_it_serves() 
     assert run.look()
 
 
+def test_two_pipelines_that_roll_one_service_do_not_do_so_for_ever() -> None:
+    cluster = Namespace()
+    web(cluster)
+    ours = of(cluster, {"serve": {"deployment": "web"}})
+    theirs = Pipeline(cluster, "other", {"serve": {"deployment": "web"}}, "other-1", "uid-other")
+    for _ in range(3):
+        ours.look()
+        theirs.look()
+    assert cluster.asked.count(("PATCH", "deployments", "web")) == 2
+    serves(cluster)
+    assert ours.look()
+    assert theirs.look()
+
+
 def test_a_service_that_does_not_start_fails_its_stage(caplog: pytest.LogCaptureFixture) -> None:
     cluster = Namespace()
     web(cluster)
@@ -383,7 +409,8 @@ def test_an_api_server_that_stays_away_is_no_failure_of_the_pipeline(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Away(Namespace):
-        def ask(self, method: str, path: str, *_: Any) -> Any:
+        def ask(self, method: str, path: str, body: Any = None, content: str = "application/json") -> Any:
+            del body, content
             raise Refused(method, path, 503, "starting")
 
     monkeypatch.setattr(pipeline, "Api", Away)

@@ -89,6 +89,30 @@ def test_a_model_server_is_rolled_to_the_version_that_its_alias_leads_to_now(
         roll(cluster, "serve")
 
 
+def test_a_tracking_server_that_is_away_for_a_moment_is_asked_again(
+    cluster: Pretend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers: list[Exception | str] = [ConnectionRefusedError("refused"), "models:/churn/8"]
+
+    class Away:
+        def resolved(self, _model: str) -> str:
+            answer = answers.pop(0)
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+    monkeypatch.setattr(rollout, "Registry", Away)
+    monkeypatch.setattr(rollout, "PERIOD", 0.001)
+    deployment(cluster, 1)
+    cluster.objects["deployments", "serve"]["metadata"]["annotations"]["mlflow/model"] = "models:/churn@live"
+    pods = roll(cluster, "serve")["spec"]["template"]["metadata"]["annotations"]
+    assert pods["mlflow/model-version"] == "models:/churn/8"
+    answers.append(ConnectionRefusedError("refused"))
+    monkeypatch.setattr(rollout, "ANSWER_LIMIT", -1)
+    with pytest.raises(Failed, match="serve: models:/churn@live: refused"):
+        roll(cluster, "serve")
+
+
 def test_one_scaled_to_nothing_by_hand_is_not_said_to_serve(cluster: Pretend) -> None:
     deployment(cluster, 0, wanted=None)
     with pytest.raises(Failed, match="scaled to no pods by hand"):

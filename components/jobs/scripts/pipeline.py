@@ -133,13 +133,14 @@ class Pipeline:
         if policy == "Allow":
             return True
         others = [each for each in self.api.list(JOBS, labels=f"{JOB}={job}") if _verdict(each) is None]
-        for other in others if policy == "Replace" else ():
+        # Another stage of this very run is waited for: ending it would fail the pipeline.
+        replaced = [each for each in others if policy == "Replace" and not _owned(each, self.uid)]
+        for other in replaced:
             self.api.delete(JOBS, other["metadata"]["name"])
         if others:
-            verb = "ends" if policy == "Replace" else "waits for"
-            self._say(
-                name, f"{name} {verb} Job {others[0]['metadata']['name']} ({job} allows one run at a time)"
-            )
+            verb = "ends" if replaced else "waits for"
+            first = (replaced or others)[0]["metadata"]["name"]
+            self._say(name, f"{name} {verb} Job {first} ({job} allows one run at a time)")
         return not others
 
     def manifest(self, name, stage, template):
@@ -170,8 +171,10 @@ class Pipeline:
         mine = f"{self.run}/{name}"
         try:
             found = self.api.get(rollout.DEPLOYMENTS, deployment)
-            if found is None or rollout.rolled_by(found) != mine:
+            # Whoever rolls it after this has newer pods made, which are as good.
+            if found is None or (name not in self.begun and rollout.rolled_by(found) != mine):
                 rollout.roll(self.api, deployment, by=mine)
+                self.begun.add(name)
             elif rollout.done(found, deployment):
                 self._note_done(name, deployment)
         except rollout.Failed as trouble:

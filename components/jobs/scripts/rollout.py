@@ -9,7 +9,7 @@ import sys
 import time
 from datetime import datetime, timezone
 
-from .kubernetes import Api, Late, Refused, Unreachable
+from .kubernetes import PERIOD, Api, Late, Refused, Unreachable
 from .models import NotYet, Registry
 from .pods import newest, why
 
@@ -24,6 +24,8 @@ MODEL, VERSION = "mlflow/model", "mlflow/model-version"
 """Annotations of a model server: what it serves, and of its pods: the one version that they serve."""
 SERVICE = "mlflow/service"
 """Label of a Deployment and its pods: the name in the settings."""
+ANSWER_LIMIT = 120
+"""Seconds for which a tracking server that does not answer is asked again: it may be rolling itself."""
 LIMIT = 600
 """progressDeadlineSeconds of a Deployment that names none. Source: Kubernetes, "Deployments"."""
 
@@ -109,10 +111,16 @@ def explained(api, name, trouble):
 
 def _version(name, model):
     """What a model's address leads to now: the watch, which looks every few seconds, may not know it yet."""
-    try:
-        return Registry().resolved(model)
-    except (NotYet, OSError) as error:
-        raise Failed(f"{name}: {model}: {error}") from None
+    deadline = time.monotonic() + ANSWER_LIMIT
+    while True:
+        try:
+            return Registry().resolved(model)
+        except NotYet as error:
+            raise Failed(f"{name}: {model}: {error}") from None
+        except OSError as error:
+            if time.monotonic() > deadline:
+                raise Failed(f"{name}: {model}: {error}") from None
+        time.sleep(PERIOD)
 
 
 def _deployment(found, name):
