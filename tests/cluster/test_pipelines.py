@@ -236,7 +236,7 @@ def test_a_killed_pod_has_a_successor_that_starts_nothing_twice(pipelines: Pipel
     before = pipelines.jobs(run)["slow"]["metadata"]["uid"]
     (pod,) = pipelines.pods(run)
     pipelines.stack.kubectl("delete", "pod", pod["metadata"]["name"], "--grace-period=0", "--force")
-    eventually(lambda: pipelines.ended(run), 240, f"{run} does not end")
+    eventually(lambda: pipelines.ended(run), 400, f"{run} does not end")
     assert pipelines.ended(run) == "Complete"
     assert pipelines.jobs(run)["slow"]["metadata"]["uid"] == before
     assert [each["info"]["run_id"] for each in pipelines.runs("left", run)] == [works]
@@ -287,7 +287,7 @@ def test_a_stage_waits_for_a_run_by_hand_of_its_job(pipelines: Pipelines) -> Non
         return "left waits for Job left-" in logs
 
     eventually(waits, 120, "the stage does not wait")
-    eventually(lambda: pipelines.ended(run), 240, f"{run} does not end")
+    eventually(lambda: pipelines.ended(run), 400, f"{run} does not end")
     assert pipelines.ended(run) == "Complete"
 
 
