@@ -329,6 +329,26 @@ def test_rights_in_an_existing_bucket_end_at_the_prefix() -> None:
         )
 
 
+def test_who_builds_may_push_into_one_repository_read_what_it_builds_from_and_log() -> None:
+    planned = plan_of("gcp with images from Cloud Build")
+    member = planned.one("Account", "builds").outputs["member"]
+    granted = {
+        (one.type.rpartition(":")[2], plain(one.inputs)["role"])
+        for one in planned.resources
+        if one.type.endswith(("IAMMember", "IamMember")) and plain(one.inputs).get("member") == member
+    }
+    assert granted == {
+        ("RepositoryIamMember", "roles/artifactregistry.writer"),
+        ("BucketIAMMember", "roles/storage.objectViewer"),
+        ("IAMMember", "roles/logging.logWriter"),
+    }
+    uploads = given(planned, "Bucket", "sources")
+    assert uploads["uniformBucketLevelAccess"] is True
+    assert uploads["publicAccessPrevention"] == "enforced"
+    assert [one["condition"] for one in uploads["lifecycleRules"]] == [{"age": 1}]
+    assert "mlflow-apis-cloudbuild" in outlives(planned, planned.one("Account", "builds"))
+
+
 def test_nodes_are_shielded_and_keep_their_identity_to_themselves() -> None:
     planned = plan_of("gcp by default")
     node = given(planned, "NodePool")["nodeConfig"]

@@ -326,8 +326,17 @@ STORES: list[tuple[str, dict[str, Any], str, str]] = [
     ),
 ]
 
+IMAGES = [
+    (
+        "a builder of ready images",
+        {"gcp": {"builder": "docker"}, "images": {"server": "a/b:1", "job": "a/c:1"}},
+        "mlflow:gcp.builder",
+        "remove it",
+    ),
+]
 
-BAD = [*CLUSTER, *IDENTITY, *ENTRANCES, *STORES]
+
+BAD = [*IMAGES, *CLUSTER, *IDENTITY, *ENTRANCES, *STORES]
 
 
 @pytest.mark.unit
