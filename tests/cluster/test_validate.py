@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -29,16 +30,21 @@ pytestmark = pytest.mark.core
 
 @pytest.fixture
 def subject() -> Subject:
-    """The dev stack, as if it had never been up: in a namespace that is not there."""
+    """The dev stack, as if it had never been up."""
+    return subject_of({})
+
+
+def subject_of(settings: Mapping[str, Any]) -> Subject:
+    """The dev stack with these settings, in a namespace that is not there."""
     if not (LOCAL / "images.json").exists():
         pytest.skip("there are no images: run `make images`")
     namespace = f"validate-{secrets.token_hex(3)}"
     # A port of its own: the dev stack may be up, and no two Services have the same.
-    overrides = {"namespace": namespace, "exposure": {"nodePort": {"port": 30599}}}
+    overrides = {"namespace": namespace, "exposure": {"nodePort": {"port": 30599}}, **settings}
     rendered = manifests(offline("dev", Rendered(fresh=False), overrides))
     image = json.loads((LOCAL / "images.json").read_text())["images"]["tracking-server"]["reference"]
-    settings = parse({"cloud": "dev", "namespace": namespace})
-    return Subject("dev", settings, [each.content for each in rendered], cluster(), image)
+    parsed = parse({"cloud": "dev", "namespace": namespace})
+    return Subject("dev", parsed, [each.content for each in rendered], cluster(), image)
 
 
 def cluster() -> ClusterAccess:
@@ -60,6 +66,28 @@ def one(subject: Subject, kind: str, name: str) -> Any:
 def test_the_dev_stacks_manifests_are_taken_as_they_are(subject: Subject) -> None:
     assert list(dry_run(subject)) == []
     assert living_scratch() == []
+
+
+def test_services_of_every_kind_and_their_entrances_are_taken_as_they_are() -> None:
+    entrance = {"host": "mlflow.example.com", "className": "nginx", "controllerNamespace": "ingress-nginx"}
+    exposed = {"replicas": 2, "ingress": {"host": "churn.example.com"}}
+    front = {"git": {"repo": "https://git.example.com/a/b"}, "module": "app", "schedule": "@daily"}
+    settings = {
+        "exposure": {
+            "ingress": {
+                **entrance,
+                "allow": ["10.0.0.0/8"],
+                "annotations": {"a": "10.0.0.0/8"},
+                "anonymous": True,
+            }
+        },
+        "services": {"front": {**front, "readyPath": "/health"}, "later": {**front, "waits": True}},
+        "modelServers": {"churn": {"model": "models:/churn@live", **exposed}},
+    }
+    described = subject_of(settings)
+    assert one(described, "Ingress", "churn")
+    assert one(described, "NetworkPolicy", "front")
+    assert list(dry_run(described)) == []
 
 
 def test_planted_mistakes_are_found_each_with_its_key(subject: Subject) -> None:

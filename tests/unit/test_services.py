@@ -200,7 +200,7 @@ def server() -> Iterator[Server]:
             code, body = known.answers.get(
                 f"{call}?{query}", (404, {"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "not there\nx"})
             )
-            text = json.dumps(body).encode()
+            text = body if isinstance(body, bytes) else json.dumps(body).encode()
             self.send_response(code)
             self.send_header("Content-Length", str(len(text)))
             self.end_headers()
@@ -282,6 +282,12 @@ def test_a_server_in_trouble_is_no_missing_model(server: Server, code: int) -> N
     server.answers["registered-models/alias?name=churn,alias=live"] = (code, {"message": "trouble"})
     with pytest.raises(OSError, match=f"{code} trouble"):
         registry(server).resolved("models:/churn@live")
+
+
+def test_an_answer_that_is_no_mlflows_is_trouble_of_the_servers(server: Server) -> None:
+    server.answers["registered-models/alias?name=a,alias=b"] = (200, b"<html>a login page</html>")
+    with pytest.raises(OSError, match="cut off or no JSON"):
+        registry(server).resolved("models:/a@b")
 
 
 def test_it_signs_in_as_jobs_do(server: Server) -> None:

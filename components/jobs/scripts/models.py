@@ -5,6 +5,7 @@ Source: MLflow, "REST API" (registered-models/alias, model-versions/get, runs/ge
 """
 
 import base64
+import http.client
 import json
 import os
 import re
@@ -63,6 +64,8 @@ class Registry:
                     "the server says permission denied: it is not there, or not for this user"
                 ) from None
             raise OSError(f"{call}: {error.code} {message}") from None
+        except (http.client.HTTPException, ValueError) as error:
+            raise OSError(f"{call}: an answer that is cut off or no JSON ({error})") from None
 
     def resolved(self, model):
         """The URI of exactly one version, such as ``models:/churn/3``.
