@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from components.clouds.dev.code import local_code
 from components.local_code import LIMIT, NotServable, archived
+from components.settings import SettingsError, parse
+from components.settings.dev import DevStack
 
 pytestmark = pytest.mark.unit
 
@@ -86,3 +89,26 @@ def test_what_does_not_fit_a_config_map_is_refused_unless_it_goes_elsewhere(chec
         archived(checkout, "HEAD", "", limit=10)
     assert archived(checkout, "HEAD", "", limit=None)
     assert LIMIT < 2**20
+
+
+def test_every_job_and_service_of_this_machine_is_asked_for_its_commit(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_OFFLINE", raising=False)
+    (checkout / "train" / "new.py").write_text("not committed\n")
+    here = {"git": {"local": str(checkout), "path": "train"}}
+    clean = {"git": {"local": str(checkout), "ref": "main"}}
+    settings = parse(
+        {
+            "cloud": "dev",
+            "jobs": {"learn": here, "fine": clean},
+            "services": {"front": {**here, "module": "a"}, "calm": {**clean, "module": "a"}},
+        }
+    )
+    assert isinstance(settings, DevStack)
+    with pytest.raises(SettingsError) as refused:
+        local_code(settings)
+    assert [problem.key for problem in refused.value.problems] == [
+        "mlflow:jobs.learn.git.local",
+        "mlflow:services.front.git.local",
+    ]
