@@ -128,7 +128,9 @@ def described(repository: str, authority: str) -> dict[str, Any]:
                 "schedule": "@yearly",
                 "timeZone": "Europe/Berlin",
                 **small,
-            }
+            },
+            # Nothing listens there: it would never become ready.
+            "waiting": {"git": git, "command": ["sleep", "1000"], "waits": True, **small},
         },
         "modelServers": {
             "predict": {
@@ -162,7 +164,8 @@ def test_an_up_before_the_first_registration_succeeds_and_says_that_there_is_no_
     eventually(
         lambda: "no model yet" in services.status("predict"), 60, "nothing says that there is no model"
     )
-    assert services.status("echo").split()[1:] != []
+    assert "2/2" in services.status("echo")
+    assert "waits for its first roll" in services.status("waiting")
 
 
 @pytest.mark.core
@@ -261,7 +264,7 @@ def test_changed_replicas_reach_a_served_model_and_a_removed_service_is_deleted(
     stage.show(services.stack, changed)
     for kind in ("deployment", "service", "cronjob", "networkpolicy", "serviceaccount", "role"):
         names = {one["metadata"]["name"] for one in services.stack.objects(kind)}
-        assert not {"echo", "echo-roll", "later"} & names, kind
+        assert not {"echo", "echo-roll", "later", "waiting"} & names, kind
     eventually(
         lambda: (
             services.serves("predict") == before and services.deployment("predict")["spec"]["replicas"] == 1

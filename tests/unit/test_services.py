@@ -157,6 +157,11 @@ def test_the_scripts_and_the_verbs_mean_the_same_annotations() -> None:
         (deployment(), {}, "no model yet"),
         (deployment(status="no model yet: why"), {}, "no model yet: why"),
         (
+            {**deployment(), "metadata": {"annotations": {"mlflow/replicas": "1"}}},
+            {},
+            "waits for its first roll",
+        ),
+        (
             deployment(replicas=2),
             {"replicas": 2, "updatedReplicas": 2, "availableReplicas": 2},
             "serving",
