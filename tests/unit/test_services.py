@@ -19,11 +19,11 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from components.jobs import names
-from components.jobs.scripts import model_watch
+from components.jobs.scripts import model_watch, rollout
 from components.jobs.scripts.kubernetes import Refused
 from components.jobs.scripts.model_watch import Watch, change
 from components.jobs.scripts.models import NotYet, Registry
-from tools.jobs.services import state_of
+from tools.jobs.services import serves, state_of
 
 pytestmark = pytest.mark.unit
 ROOT = Path(names.__file__).resolve().parents[2]
@@ -149,6 +149,29 @@ def test_the_scripts_and_the_verbs_mean_the_same_annotations() -> None:
     assert names.REPLICAS == model_watch.REPLICAS
     assert names.SERVED_VERSION == model_watch.VERSION
     assert names.SERVICE_STATUS == model_watch.STATUS
+    assert names.ROLLED == rollout.ROLLED
+    assert names.SERVICE_LABEL == rollout.SERVICE
+
+
+@pytest.mark.parametrize(
+    ("annotations", "pods", "expected"),
+    [
+        ({}, {}, "code"),
+        ({}, {"mlflow/rolled-at": "2026-11-23T08:27:01.5+00:00"}, "code, rolled 2026-11-23 08:27 UTC"),
+        ({"mlflow/model": "models:/a@b"}, {}, "models:/a@b"),
+        (
+            {"mlflow/model": "models:/a@b"},
+            {"mlflow/model-version": "models:/a/3"},
+            "models:/a@b, now models:/a/3",
+        ),
+        ({"mlflow/model": "models:/a/3"}, {"mlflow/model-version": "models:/a/3"}, "models:/a/3"),
+    ],
+)
+def test_make_jobs_says_what_is_served(
+    annotations: dict[str, str], pods: dict[str, str], expected: str
+) -> None:
+    template = {"metadata": {"annotations": pods}}
+    assert serves({"metadata": {"annotations": annotations}, "spec": {"template": template}}) == expected
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from rich.markup import escape
 from rich.table import Table
 
-from components.jobs.names import MODEL, REPLICAS, SERVED_VERSION, SERVICE_LABEL, SERVICE_STATUS
+from components.jobs.names import MODEL, REPLICAS, ROLLED, SERVED_VERSION, SERVICE_LABEL, SERVICE_STATUS
 from tools.deployed import Deployed
 
 
@@ -35,7 +36,7 @@ def table_of(deployed: Deployed, known: dict[str, dict[str, Any]]) -> Table:
             name,
             f"{ready}/{_annotations(deployment)[REPLICAS]}",
             f"[{colour}]{escape(state)}[/]",
-            _serves(deployment),
+            serves(deployment),
             f"http://{name}.{deployed.namespace}" + (f", {hosts[name]}" if name in hosts else ""),
         )
     return table
@@ -56,11 +57,13 @@ def state_of(deployment: dict[str, Any]) -> str:
     return "serving" if counts == [replicas] * 3 else "rolling"
 
 
-def _serves(deployment: dict[str, Any]) -> str:
+def serves(deployment: dict[str, Any]) -> str:
+    """The model and its version, or the code and when it was last fetched anew by a roll."""
     model = _annotations(deployment).get(MODEL)
-    if model is None:
-        return "code"
     template = deployment["spec"]["template"]["metadata"].get("annotations") or {}
+    if model is None:
+        rolled = template.get(ROLLED)
+        return f"code, rolled {datetime.fromisoformat(rolled):%Y-%m-%d %H:%M} UTC" if rolled else "code"
     version = template.get(SERVED_VERSION)
     return model if version in (None, model) else f"{model}, now {version}"
 
