@@ -29,6 +29,8 @@ def data_places(settings: AnyStack, cluster: str | None) -> dict[str, str]:
     database, artifacts = settings.database, settings.artifacts
     places = {
         "mlflow:namespace": settings.namespace,
+        # Owned, then not: the engine would delete the namespace with the volume claims in it.
+        "mlflow:existingNamespace": str(settings.existing_namespace).lower(),
         "mlflow:database.place": str(database_place(settings)),
         "mlflow:database.engine": str(database.engine),
         "mlflow:artifacts.place": str(artifacts_place(settings)),

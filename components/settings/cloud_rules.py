@@ -60,6 +60,18 @@ def existing_or_new_cluster(cluster: ManagedCluster) -> Iterator[Problem]:
 
 
 @rule
+def existing_namespace_in_a_new_cluster(
+    cluster: ManagedCluster, existing_namespace: bool
+) -> Iterator[Problem]:
+    if existing_namespace and not cluster.existing:
+        yield Problem(
+            "mlflow:existingNamespace",
+            "is true, but a cluster that the stack makes has no namespace of yours; remove it, or name your "
+            "cluster in mlflow:cluster.existing",
+        )
+
+
+@rule
 def number_of_nodes(cluster: ManagedCluster) -> Iterator[Problem]:
     new = new_cluster(cluster)
     nodes = new.nodes if new else Nodes()

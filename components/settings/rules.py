@@ -47,11 +47,13 @@ def _fits(section: object, kind: Any) -> bool:
 
 
 @rule
-def own_namespace(namespace: str) -> Iterator[Problem]:
-    if namespace == "default" or namespace.startswith("kube-"):
+def own_namespace(namespace: str, existing_namespace: bool) -> Iterator[Problem]:
+    if namespace.startswith("kube-"):
+        yield Problem("mlflow:namespace", f"{namespace} is Kubernetes' own; choose another")
+    elif namespace == "default" and not existing_namespace:
         yield Problem(
             "mlflow:namespace",
-            f"{namespace} is Kubernetes' own, and `make down` would delete it; choose another",
+            "default is Kubernetes' own, and `make down` would delete it; choose another",
         )
 
 

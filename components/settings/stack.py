@@ -52,7 +52,10 @@ class Common(Shared):
     """The keys below `mlflow:` that every stack with a tracking server of its own adds."""
 
     namespace: DnsLabel = "mlflow"
-    """The Kubernetes namespace, made and owned by the stack."""
+    """The Kubernetes namespace: made and owned by the stack, unless `existingNamespace` says otherwise."""
+    existing_namespace: bool = False
+    """Say true when the namespace is there already: the stack puts its objects into it and changes nothing of
+    the namespace itself; `make down` leaves it."""
     images: Images = Images()
     """Images of server and jobs."""
     server: Server = Server()

@@ -51,6 +51,7 @@ class Tracking(pulumi.ComponentResource):
             f"{name}-base",
             BaseArgs(
                 namespace=settings.namespace,
+                existing_namespace=settings.existing_namespace,
                 cluster=cluster,
                 identity=identity,
                 images=images,
@@ -131,6 +132,7 @@ class Tracking(pulumi.ComponentResource):
             namespace=base.namespace,
             account=base.jobs_account,
             config_map=client.config_map,
+            environment=client.environment,
             secret=environment.jobs_secret,
             groups={
                 group: {

@@ -209,3 +209,31 @@ def test_custom_resources_work_in_the_same_update_as_their_definition(project: P
     assert project.refresh().steps == []
     gone = project.destroy()
     assert not gone.failed, gone.text
+
+
+def test_an_object_of_somebody_elses_is_read_and_outlives_the_stack_and_a_missing_one_ends_the_run(
+    project: Project, cluster: Cluster
+):
+    def inside(name: str) -> Program:
+        def program() -> None:
+            options = cluster.options()
+            found = k8s.core.v1.Namespace.get("theirs", name, opts=options)
+            metadata = {"namespace": found.metadata.name, "name": "ours"}
+            k8s.core.v1.ConfigMap("ours", metadata=metadata, opts=options)
+            pulumi.export("labels", found.metadata.labels)
+
+        return program
+
+    made = project.up(inside(cluster.namespace))
+    assert not made.failed, made.text
+    assert made.outputs["labels"]["kubernetes.io/metadata.name"] == cluster.namespace
+    assert cluster.get("configmap", "ours")
+    assert project.up(inside(cluster.namespace)).steps == []
+    gone = project.destroy()
+    assert not gone.failed, gone.text
+    assert not cluster.get("configmap", "ours")
+    assert cluster.get("namespace", cluster.namespace)
+
+    missing = project.preview(inside("nobody-has-this"))
+    assert missing.failed
+    assert "nobody-has-this" in missing.text

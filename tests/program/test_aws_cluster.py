@@ -948,6 +948,12 @@ def test_a_pod_is_ready_once_its_load_balancer_sends_to_it_and_stays_until_it_no
     assert pod["terminationGracePeriodSeconds"] == drain + 300 + 10
 
 
+def test_somebody_elses_namespace_must_hold_pods_back_until_the_load_balancer_knows_them() -> None:
+    more = {"existingNamespace": True, "exposure": {"internal": {"allow": ["10.0.0.0/8"]}}}
+    with pytest.raises(Exception, match=f"mlflow:namespace: mlflow lacks {AUTO_GATE}=enabled"):
+        existing("auto-mode", more=more)
+
+
 def test_a_roll_has_time_for_each_pod_to_be_registered() -> None:
     def limits(more: Settings) -> dict[str, str]:
         found = whole(more)

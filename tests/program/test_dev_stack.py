@@ -148,3 +148,13 @@ def test_the_exports_are_what_a_person_needs_next() -> None:
     assert outputs["adminPassword"] == "[secret]"
     assert any(line.startswith("export MLFLOW_TRACKING_URI=") for line in outputs["clientEnvironment"])
     assert "adminPassword" not in plan().outputs
+
+
+def test_a_namespace_that_is_there_already_is_read_and_never_made_changed_or_guarded() -> None:
+    planned = plan({"namespace": "team-a", "existingNamespace": True})
+    namespace = planned.one("Namespace")
+    assert namespace.read
+    assert not namespace.protect
+    assert "Namespace" not in {each["kind"] for each in planned.kubernetes_objects()}
+    inside = {each["metadata"]["namespace"] for each in planned.kubernetes_objects()}
+    assert inside == {"team-a"}

@@ -106,3 +106,13 @@ def test_another_cluster_is_refused_where_data_is_kept_in_it(monkeypatch: pytest
     before = {"resources": [{"type": "pulumi:pulumi:Stack", "outputs": outputs}]}
     with pytest.raises(Failure, match=r"mlflow:cluster\.existing: a → b"):
         refuse_moved_data("aws", parse({**inside, "cluster": {"existing": "b", "has": has}}), before, None)
+
+
+def test_giving_the_namespace_to_somebody_else_is_refused_since_its_volumes_would_go_with_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("FORCE", raising=False)
+    outputs = {"dataPlaces": data_places(parse({"cloud": "dev"}), None)}
+    before = {"resources": [{"type": "pulumi:pulumi:Stack", "outputs": outputs}]}
+    with pytest.raises(Failure, match="mlflow:existingNamespace: false → true"):
+        refuse_moved_data("dev", parse({"cloud": "dev", "existingNamespace": True}), before, None)

@@ -171,6 +171,12 @@ BAD: list[tuple[str, dict[str, Any], str, str]] = [
     ),
     ("Kubernetes' own namespace", {"namespace": "default"}, "mlflow:namespace", "choose another"),
     (
+        "Kubernetes' own namespace as an existing one",
+        {"namespace": "kube-system", "existingNamespace": True},
+        "mlflow:namespace",
+        "choose another",
+    ),
+    (
         "an ingress whose controller does not know the ranges",
         {
             "auth": {"mode": "basic"},

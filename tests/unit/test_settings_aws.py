@@ -598,6 +598,12 @@ ACCOUNT: list[tuple[str, dict[str, Any], str, str]] = [
     ("a value that load balancers misread", {"tags": {"a": "b,c"}}, "mlflow:tags.a", "letters"),
     ("too many tags", {"tags": {f"t{number}": "" for number in range(41)}}, "mlflow:tags", "40"),
     ("Kubernetes' own namespace", {"namespace": "kube-system"}, "mlflow:namespace", "Kubernetes"),
+    (
+        "a namespace of yours in a new cluster",
+        {"existingNamespace": True},
+        "mlflow:existingNamespace",
+        "mlflow:cluster.existing",
+    ),
     ("a misspelt section", {"awz": {}}, "mlflow:awz", "aws"),
     ("a cluster of dev", {"cluster": {"context": "kind"}}, "mlflow:cluster.context", "unknown"),
 ]

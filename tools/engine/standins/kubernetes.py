@@ -27,6 +27,7 @@ from tools.engine.standins.objects import (
     clean,
     forces,
     identifier,
+    kind_of,
     outputs_of,
     token_of,
 )
@@ -220,11 +221,8 @@ class Kubernetes(Plugin):
 
     def _read(self, request: Any) -> provider_pb2.ReadResponse:
         inputs, outputs = clean(decode(request.inputs)), clean(decode(request.properties))
-        if not inputs and not outputs:
-            raise ProviderError(
-                "the stand-in for kubernetes cannot import an object that the state does not know"
-            )
-        manifest = copy.deepcopy(inputs or outputs)
+        # Neither where the program asks for somebody else's object by its id.
+        manifest = copy.deepcopy(inputs or outputs) or kind_of(request.urn)
         namespace, _, name = request.id.rpartition("/")
         manifest.setdefault("metadata", {}).update(
             {"name": name, **({"namespace": namespace} if namespace else {})}

@@ -23,6 +23,12 @@ def token_of(urn: str) -> str:
     return urn.split("::")[2].split("$")[-1]
 
 
+def kind_of(urn: str) -> Object:
+    """The ``apiVersion`` and ``kind`` of a resource: ``kubernetes:core/v1:Namespace`` is v1 and Namespace."""
+    _, version, kind = token_of(urn).split(":")
+    return {"apiVersion": version.removeprefix("core/"), "kind": kind}
+
+
 def clean(properties: Properties) -> Object:
     """Inputs without the engine's own keys and without nulls, which kubectl would take as values."""
     return {
