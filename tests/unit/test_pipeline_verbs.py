@@ -43,11 +43,9 @@ def made(name: str, state: str = "", **labels: str) -> dict[str, Any]:
     conditions = [{"type": state, "status": "True"}] if state else []
     labels = {f"mlflow/{key.replace('_', '-')}": value for key, value in labels.items()}
     metadata = {"name": name, "labels": labels, "creationTimestamp": "2026-01-01T00:00:00Z"}
-    return {
-        "metadata": metadata,
-        "spec": {"concurrencyPolicy": "Forbid"},
-        "status": {"conditions": conditions},
-    }
+    template = {"spec": {"template": {"spec": {"volumes": []}}}}
+    spec = {"concurrencyPolicy": "Forbid", "jobTemplate": template}
+    return {"metadata": metadata, "spec": spec, "status": {"conditions": conditions}}
 
 
 DAILY = made("daily", job="daily", pipeline="daily")
