@@ -14,8 +14,11 @@ from .settings.azure_places import places as azure_places
 from .settings.cluster import ManagedCluster
 from .settings.database import ManagedDatabase, Place
 from .settings.existing import ExistingStack
+from .settings.jobs import claim_name
 
 MADE = "made by the stack"
+REMOVED = "removed"
+CLAIM = "workspace.claim"
 
 
 def data_places(settings: AnyStack, cluster: str | None) -> dict[str, str]:
@@ -24,8 +27,8 @@ def data_places(settings: AnyStack, cluster: str | None) -> dict[str, str]:
     :param cluster: the identity of the cluster; None where it is not known.
     """
     if isinstance(settings, ExistingStack):
-        kept = any(job.workspace.claim for job in settings.jobs.values())
-        return {"mlflow:tracking.namespace": settings.namespace} if kept else {}
+        kept = _workspaces(settings)
+        return {"mlflow:tracking.namespace": settings.namespace} | kept if kept else {}
     database, artifacts = settings.database, settings.artifacts
     places = {
         "mlflow:namespace": settings.namespace,
@@ -44,7 +47,19 @@ def data_places(settings: AnyStack, cluster: str | None) -> dict[str, str]:
         places["mlflow:artifacts.volume.accessMode"] = str(artifacts.volume.access_mode)
     if artifacts_place(settings) is Place.EXTERNAL:
         places["mlflow:artifacts.uri"] = artifacts.uri or ""
-    return places | _of_clouds(settings)
+    return places | _of_clouds(settings) | _workspaces(settings)
+
+
+def _workspaces(settings: AnyStack) -> dict[str, str]:
+    """Volume claims of jobs: each of these is fixed for a claim's life, so that a change makes it anew."""
+    places = {}
+    for name, job in settings.jobs.items():
+        if claim := job.workspace.claim:
+            key = f"mlflow:jobs.{name}.{CLAIM}"
+            places[f"{key}.name"] = claim_name(name, claim)
+            places[f"{key}.accessMode"] = str(claim.access_mode)
+            places[f"{key}.storageClass"] = _class(settings, claim.storage_class)
+    return places
 
 
 def _of_clouds(settings: Stack) -> dict[str, str]:
@@ -74,14 +89,19 @@ def _of_clouds(settings: Stack) -> dict[str, str]:
     return places
 
 
-def _class(settings: Stack, own: str | None) -> str:
+def _class(settings: AnyStack, own: str | None) -> str:
     return own or settings.cluster.storage_class or "default"
 
 
 def moved(before: dict[str, str], after: dict[str, str]) -> list[str]:
-    """What changed, a line each: ``mlflow:database.engine: postgresql → mysql``."""
+    """What changed, a line each: ``mlflow:database.engine: postgresql → mysql``.
+
+    A key that only one side has is no move, but for a claim, which goes with its job.
+    """
+    gone = {key: REMOVED for key in before if key.endswith(f".{CLAIM}.name") and key not in after}
+    now = {**after, **gone}
     return [
-        f"{key}: {before[key]} → {after[key]}"
-        for key in sorted(before.keys() & after.keys())
-        if before[key] != after[key]
+        f"{key}: {before[key]} → {now[key]}"
+        for key in sorted(before.keys() & now.keys())
+        if before[key] != now[key]
     ]

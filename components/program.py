@@ -10,6 +10,7 @@ import pulumi
 from . import clouds
 from .clouds.names import stack_name
 from .contracts import Foundation, TrackingAccess
+from .data_places import data_places
 from .jobs.jobs import Jobs, JobsArgs
 from .jobs.pipelines import Pipelines, PipelinesArgs
 from .jobs.services import Services, ServicesArgs
@@ -108,4 +109,5 @@ def _existing(
         opts=opts,
     )
     made.exports["images"] = {"job": foundation.images.job}
+    made.exports["dataPlaces"] = data_places(settings, foundation.cluster.identity)
     return made

@@ -8,7 +8,7 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 from ..contracts import Text
-from ..settings.jobs import Workspace
+from ..settings.jobs import Workspace, claim_name
 from ..tracking.volumes import volume_claim
 from .names import JOB_LABEL
 
@@ -47,7 +47,7 @@ def workspace_of(
         return Mounted(volume=core.VolumeArgs(name="workspace", empty_dir=empty), mount=mount, keep_days=0)
     made = volume_claim(
         name,
-        claim=claim.name or f"{job}-workspace",
+        claim=claim_name(job, claim),
         size=claim.size,
         storage_class=claim.storage_class or storage_class,
         namespace=namespace,

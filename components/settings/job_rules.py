@@ -63,7 +63,7 @@ def job_workspaces(jobs: Jobs) -> Iterator[Problem]:
             yield Problem(
                 f"{key}.concurrency",
                 f"is {job.concurrency}, but the workspace is ReadWriteOnce; use Forbid, or "
-                f"{key}.workspace.claim.accessMode ReadWriteMany",
+                f"{key}.workspace.claim.accessMode ReadWriteMany (a claim that is there is made anew, empty)",
             )
         if claim.name:
             other = claims.setdefault(claim.name, key)

@@ -36,6 +36,11 @@ class WorkspaceClaim(Volume):
     """Days after which the unchanged folder of an earlier run is removed, by the next run; 0 for never."""
 
 
+def claim_name(job: str, claim: WorkspaceClaim) -> str:
+    """The claim's name in the stack's namespace."""
+    return claim.name or f"{job}-workspace"
+
+
 class Workspace(Model):
     """A writable folder beside the code; its path is in the environment as WORKSPACE."""
 

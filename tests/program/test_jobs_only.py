@@ -98,6 +98,12 @@ def test_everything_is_in_the_one_namespace_and_nothing_is_the_clusters(
     assert makers <= {"kubernetes", "pulumi"}
 
 
+def test_where_its_workspaces_are_is_noted_for_the_next_up(tmp_path: Path) -> None:
+    places = plain(stack_plan(tmp_path).outputs["dataPlaces"])
+    assert places["mlflow:tracking.namespace"] == "team-a"
+    assert places["mlflow:jobs.churn.workspace.claim.storageClass"] == "fast"
+
+
 def test_jobs_alone_need_three_kinds_of_object(tmp_path: Path) -> None:
     alone = {
         "jobs": {"churn": {"git": GIT}}, "services": {}, "modelServers": {}, "pipelines": {}, "secrets": {},

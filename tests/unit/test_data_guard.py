@@ -116,3 +116,48 @@ def test_giving_the_namespace_to_somebody_else_is_refused_since_its_volumes_woul
     before = {"resources": [{"type": "pulumi:pulumi:Stack", "outputs": outputs}]}
     with pytest.raises(Failure, match="mlflow:existingNamespace: false → true"):
         refuse_moved_data("dev", parse({"cloud": "dev", "existingNamespace": True}), before, None)
+
+
+def with_claim(**claim: Any) -> dict[str, Any]:
+    job = {"git": {"repo": "https://git.example.com/a.git"}, "workspace": {"claim": claim}}
+    return {"jobs": {"train": job}}
+
+
+WORKSPACES = {
+    "another access mode": (
+        with_claim(accessMode="ReadWriteMany"),
+        "mlflow:jobs.train.workspace.claim.accessMode: ReadWriteOnce → ReadWriteMany",
+    ),
+    "another class": (
+        with_claim(storageClass="fast"),
+        "mlflow:jobs.train.workspace.claim.storageClass: default → fast",
+    ),
+    "another name": (
+        with_claim(name="other"),
+        "mlflow:jobs.train.workspace.claim.name: train-workspace → other",
+    ),
+    "the job is gone": ({}, "mlflow:jobs.train.workspace.claim.name: train-workspace → removed"),
+    "it goes with the pod": (
+        {"jobs": {"train": {"git": {"repo": "https://git.example.com/a.git"}}}},
+        "mlflow:jobs.train.workspace.claim.name: train-workspace → removed",
+    ),
+}
+TEAM = {"cloud": "existing", "tracking": {"url": "http://mlflow.example.com", "namespace": "a"}}
+
+
+@pytest.mark.parametrize("base", [{"cloud": "dev"}, TEAM], ids=["a stack with a server", "jobs only"])
+@pytest.mark.parametrize(("change", "told"), WORKSPACES.values(), ids=WORKSPACES.keys())
+def test_a_workspace_that_would_be_made_anew_or_deleted_is_refused(
+    base: dict[str, Any], change: dict[str, Any], told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("FORCE", raising=False)
+    outputs = {"dataPlaces": data_places(parse({**base, **with_claim()}), None)}
+    before = {"resources": [{"type": "pulumi:pulumi:Stack", "outputs": outputs}]}
+    refuse_moved_data("one", parse({**base, **with_claim(size="20Gi", keepDays=1)}), before, None)
+    with pytest.raises(Failure, match=re.escape(told)):
+        refuse_moved_data("one", parse({**base, **change}), before, None)
+
+
+def test_the_first_up_after_workspaces_are_noted_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FORCE", raising=False)
+    refuse_moved_data("dev", settings(**with_claim()), state(), "one")

@@ -98,7 +98,7 @@ def test_only_a_workspace_that_is_kept_ties_it_to_its_namespace() -> None:
     job = {"git": {"repo": "https://git.example.com/team/churn.git"}}
     assert data_places(settings(jobs={"train": job}), None) == {}
     kept = settings(jobs={"train": {**job, "workspace": {"claim": {}}}})
-    assert data_places(kept, None) == {"mlflow:tracking.namespace": "team-a"}
+    assert data_places(kept, None)["mlflow:tracking.namespace"] == "team-a"
 
 
 def test_the_verbs_use_the_context_that_the_stack_names_and_never_the_current_one(

@@ -108,7 +108,7 @@ def make_room(deployed: Deployed, found: dict[str, Any]) -> None:
         return
     volumes = found["spec"]["jobTemplate"]["spec"]["template"]["spec"]["volumes"]
     kept = any("persistentVolumeClaim" in each for each in volumes if each["name"] == "workspace")
-    also = " (with a ReadWriteMany workspace)" if kept else ""
+    also = " (with a ReadWriteMany workspace, whose claim is made anew and empty)" if kept else ""
     section = "pipelines" if is_pipeline(found) else "jobs"
     raise Failure(
         f"{name} is already running, as Job {others[0]}, and mlflow:{section}.{name}.concurrency is Forbid",
