@@ -292,7 +292,9 @@ class TrackingAccess:
 
     :param namespace: where they run.
     :param account: their ServiceAccount.
-    :param config_map: environment of every one of them: the server's address, log levels.
+    :param config_map: environment of every one of them: the server's address, log levels. Its name changes
+        with its content, so that what uses it rolls.
+    :param environment: the same as values, for pods whose next attempt must find what the first one had.
     :param secret: environment they sign in with; None without sign-in.
     :param groups: secret group → key → name of the Secret that holds it.
     :param authority: ConfigMap with :data:`CA_FILE`, mounted at :data:`CA_FOLDER`; None where public
@@ -305,6 +307,7 @@ class TrackingAccess:
     namespace: Text
     account: Text
     config_map: Text
+    environment: Mapping[str, Text] = field(default_factory=dict)
     secret: Text | None = None
     groups: Mapping[str, Mapping[str, Text]] = field(default_factory=dict)
     authority: Text | None = None

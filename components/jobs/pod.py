@@ -40,6 +40,8 @@ class PodArgs:
     :param command: what the container runs.
     :param launcher: ConfigMap that holds the launcher.
     :param env: environment beside the tracking server's and the workload's own; plain or from the pod.
+    :param lasts: it is a Job's, whose attempts go on as the first one began. An `up` may meanwhile have
+        replaced a ConfigMap or Secret, and a pod that names one that is gone waits for ever.
     """
 
     main: str
@@ -52,6 +54,7 @@ class PodArgs:
     volumes: Sequence[core.VolumeArgs] = ()
     mounts: Sequence[core.VolumeMountArgs] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
+    lasts: bool = False
 
 
 def image_of(workload: Pod, images: Images) -> Text:
@@ -69,6 +72,8 @@ def container_of(workload: Pod, args: PodArgs) -> core.ContainerArgs:
         "GIT_CONFIG_VALUE_0": "*",
         **workload.env,
     }
+    told: Mapping[str, Text] = {**args.access.environment, **plain} if args.lasts else plain
+    config_maps = [] if args.lasts and args.access.environment else [args.access.config_map]
     groups = [name for group in workload.secrets for name in _secrets_of(args.access.groups[group])]
     secrets = [*([args.access.secret] if args.access.secret is not None else []), *groups]
     return core.ContainerArgs(
@@ -76,8 +81,8 @@ def container_of(workload: Pod, args: PodArgs) -> core.ContainerArgs:
         image=image_of(workload, args.images),
         image_pull_policy="IfNotPresent",
         command=list(args.command),
-        env=[*(core.EnvVarArgs(name=key, value=value) for key, value in plain.items()), *args.env],
-        env_from=env_from([args.access.config_map], secrets),
+        env=[*(core.EnvVarArgs(name=key, value=value) for key, value in told.items()), *args.env],
+        env_from=env_from(config_maps, secrets, optional=True if args.lasts else None),
         volume_mounts=[
             core.VolumeMountArgs(name="tmp", mount_path=TMP),
             core.VolumeMountArgs(name="launcher", mount_path=LAUNCHER_FOLDER, read_only=True),
@@ -151,7 +156,7 @@ def authority_volumes(access: TrackingAccess) -> list[core.VolumeArgs]:
     """The certificates that the tracking server's is checked against, where it needs some of its own."""
     if access.authority is None:
         return []
-    source = core.ConfigMapVolumeSourceArgs(name=access.authority)
+    source = core.ConfigMapVolumeSourceArgs(name=access.authority, optional=True)
     return [core.VolumeArgs(name="tracking-ca", config_map=source)]
 
 

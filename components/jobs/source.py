@@ -32,6 +32,9 @@ SIZE = "10Gi"
 SECRETS = "/etc/git-secret"
 CA_FILE = "/etc/git-ca/ca.pem"
 SYNC_LIMIT = "10m"
+GONE_MAY_BE = True
+"""What a pod mounts here may have been replaced by an `up` since its Job began. A pod that must have it waits
+for ever; without it the init container fails and says what it lacks."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +105,7 @@ def _git_sync(name: str, git: Git, args: SourceArgs, opts: pulumi.ResourceOption
             data={"ca.pem": git.ca_bundle},
             opts=opts,
         )
-        source = core.ConfigMapVolumeSourceArgs(name=config.metadata.name)
+        source = core.ConfigMapVolumeSourceArgs(name=config.metadata.name, optional=GONE_MAY_BE)
         volumes.append(core.VolumeArgs(name="git-ca", config_map=source))
         mounts.append(
             core.VolumeMountArgs(name="git-ca", mount_path=CA_FILE, sub_path="ca.pem", read_only=True)
@@ -155,7 +158,9 @@ def _secret_files(git: Git, group: Mapping[str, Text]) -> core.VolumeArgs:
     files = {SSH_KEY: "ssh", KNOWN_HOSTS: "known_hosts"} if git.over_ssh else {TOKEN: "token"}
     sources = [
         core.VolumeProjectionArgs(
-            secret=core.SecretProjectionArgs(name=group[key], items=[core.KeyToPathArgs(key=key, path=path)])
+            secret=core.SecretProjectionArgs(
+                name=group[key], items=[core.KeyToPathArgs(key=key, path=path)], optional=GONE_MAY_BE
+            )
         )
         for key, path in files.items()
     ]
@@ -190,7 +195,7 @@ def _archive(name: str, git: Git, args: SourceArgs, opts: pulumi.ResourceOptions
         resources=_small("128Mi"),
         termination_message_policy="FallbackToLogsOnError",
     )
-    archive = core.ConfigMapVolumeSourceArgs(name=config.metadata.name)
+    archive = core.ConfigMapVolumeSourceArgs(name=config.metadata.name, optional=GONE_MAY_BE)
     return Code(
         place=LINK,
         folder=git.path,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pulumi
@@ -114,7 +114,7 @@ def job_spec(args: JobTemplateArgs, code: Code, workspace: Mounted) -> batch.Job
     settings = args.settings
     pod = PodArgs(
         main=MAIN,
-        command=launcher_command(args.job, settings, code, workspace),
+        command=launcher_command(args.job, settings, code, workspace, needs(settings, args.access)),
         code=code,
         access=args.access,
         images=args.images,
@@ -123,6 +123,7 @@ def job_spec(args: JobTemplateArgs, code: Code, workspace: Mounted) -> batch.Job
         volumes=[workspace.volume],
         mounts=[workspace.mount],
         labels=job_labels(args.job),
+        lasts=True,
     )
     return batch.JobSpecArgs(
         backoff_limit=settings.retries,
@@ -159,12 +160,20 @@ def job_spec(args: JobTemplateArgs, code: Code, workspace: Mounted) -> batch.Job
     )
 
 
-def launcher_command(job: str, settings: Job, code: Code, workspace: Mounted) -> list[str]:
+def needs(settings: Job, access: TrackingAccess) -> list[str]:
+    """Variables that come from Secrets, and without which a run would not be what it is described as."""
+    return sorted({key for group in settings.secrets for key in access.groups[group]})
+
+
+def launcher_command(
+    job: str, settings: Job, code: Code, workspace: Mounted, needed: Sequence[str] = ()
+) -> list[str]:
     """The launcher with what it is to run. Words that a run adds before ``--`` override earlier ones."""
     command = ["python", f"{LAUNCHER_FOLDER}/{LAUNCHER.name}", code.place]
     command += [f"--path={code.folder}"] if code.folder else []
     command += [f"--experiment={settings.experiment or job}", f"--workspace={PLACE}"]
     command += [f"--keep-days={workspace.keep_days}"] if workspace.keep_days else []
+    command += [f"--needs={name}" for name in needed]
     command += [f"--requirement={requirement}" for requirement in settings.requirements]
     if settings.requirements_file:
         command.append(f"--requirements-file={settings.requirements_file}")

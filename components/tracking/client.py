@@ -34,23 +34,26 @@ class Client(pulumi.ComponentResource):
     """The ConfigMap that every job takes its environment from.
 
     :ivar config_map: its name.
+    :ivar environment: its content.
     """
 
     config_map: pulumi.Output[str]
+    environment: Mapping[str, Text]
 
     def __init__(self, name: str, args: ClientArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("mlflow:tracking:Client", name, {}, opts)
+        self.environment = {
+            "MLFLOW_TRACKING_URI": args.url,
+            "MLFLOW_LOGGING_LEVEL": args.log_level.jobs,
+            "LAUNCHER_LOG_LEVEL": args.log_level.launcher,
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+            "DO_NOT_TRACK": "true",
+            **args.env,
+        }
         config = core.ConfigMap(
             f"{name}-environment",
             metadata=meta.ObjectMetaArgs(namespace=args.namespace, labels=labels("jobs")),
-            data={
-                "MLFLOW_TRACKING_URI": args.url,
-                "MLFLOW_LOGGING_LEVEL": args.log_level.jobs,
-                "LAUNCHER_LOG_LEVEL": args.log_level.launcher,
-                "MLFLOW_DISABLE_TELEMETRY": "true",
-                "DO_NOT_TRACK": "true",
-                **args.env,
-            },
+            data=self.environment,
             opts=pulumi.ResourceOptions(parent=self),
         )
         self.config_map = config.metadata.name

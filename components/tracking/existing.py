@@ -93,6 +93,7 @@ class ExistingServer(pulumi.ComponentResource):
             namespace=args.namespace,
             account=args.service_account,
             config_map=client.config_map,
+            environment=client.environment,
             secret=sign_in,
             groups=groups,
             authority=authority,

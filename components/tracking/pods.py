@@ -118,12 +118,20 @@ def resource_requirements(resources: Resources) -> core.ResourceRequirementsArgs
     )
 
 
-def env_from(config_maps: Sequence[Text], secrets: Sequence[Text]) -> list[core.EnvFromSourceArgs]:
-    """Every key of these ConfigMaps and Secrets as environment variables."""
+def env_from(
+    config_maps: Sequence[Text], secrets: Sequence[Text], *, optional: bool | None = None
+) -> list[core.EnvFromSourceArgs]:
+    """Every key of these ConfigMaps and Secrets as environment variables.
+
+    :param optional: whether a pod starts without a Secret that is gone.
+    """
     return [
         *(
             core.EnvFromSourceArgs(config_map_ref=core.ConfigMapEnvSourceArgs(name=name))
             for name in config_maps
         ),
-        *(core.EnvFromSourceArgs(secret_ref=core.SecretEnvSourceArgs(name=name)) for name in secrets),
+        *(
+            core.EnvFromSourceArgs(secret_ref=core.SecretEnvSourceArgs(name=name, optional=optional))
+            for name in secrets
+        ),
     ]

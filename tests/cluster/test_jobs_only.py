@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from tests.cluster.clone import Clone, Done, changed_nothing
-from tests.cluster.stack import SignedIn, kubectl
+from tests.cluster.stack import SignedIn, eventually, kubectl
 from tools.common import ROOT
 
 NAME = "pytest-team"
@@ -69,6 +69,12 @@ class Team:
     def kubectl(self, *words: str, check: bool = True) -> str:
         """As the administrator of the cluster."""
         return kubectl(self.clone.local("cluster.json"), NAME, *words, check=check)
+
+    def running(self, job: str, but: str = "") -> str | None:
+        """The pod of a job whose container runs."""
+        words = ("--selector", f"mlflow/job={job}", "--field-selector", "status.phase=Running")
+        names = self.kubectl("get", "pods", *words, "-o", "jsonpath={.items[*].metadata.name}").split()
+        return next((name for name in names if name != but), None)
 
     def names(self, kinds: str = "configmaps,secrets,cronjobs,jobs,serviceaccounts") -> set[str]:
         return set(self.kubectl("get", kinds, "-o", "name").split())
@@ -153,6 +159,34 @@ def test_a_team_with_rights_in_its_namespace_alone_adds_runs_and_removes_jobs(te
     assert {name for name in team.names() if not name.startswith("job.batch/")} == before
     after = set(stack.kubectl("get", "all,configmaps,secrets", "-o", "name").split())
     assert after == of_server
+
+
+def test_an_attempt_after_an_up_has_the_jobs_settings_or_ends_it_at_once(team: Team) -> None:
+    """Without either, its pod would wait for a ConfigMap or Secret that is gone, until the deadline."""
+    waits = ["python", "-c", "import os, time; print(os.environ['MLFLOW_LOGGING_LEVEL']); time.sleep(600)"]
+    jobs = {"plain": team.job(command=waits), "secret": team.job(command=waits, secrets=["extra"])}
+    team.configure(**jobs)
+    for key, value in zip(("USERNAME", "PASSWORD"), team.server.jobs, strict=True):
+        words = ("--group", "sign-in", "--name", "user", "--key", f"MLFLOW_TRACKING_{key}")
+        team.verb("secret", *words, stdin=value)
+    team.verb("secret", "--group", "extra", "--name", "keys", "--key", "API_TOKEN", stdin="one")
+    team.verb("up")
+    for job in jobs:
+        team.verb("run", "--job", job, "--detach")
+    first = {job: eventually(lambda job=job: team.running(job), 120, f"{job} does not work") for job in jobs}
+    team.verb("secret", "--group", "extra", "--name", "keys", "--key", "API_TOKEN", stdin="two")
+    team.clone.configure(NAME, {**team.clone.settings[NAME], "logLevel": {"jobs": "DEBUG"}})
+    team.verb("up")
+    for pod in first.values():
+        team.kubectl("delete", "pod", pod, "--grace-period=0", "--force")
+    second = eventually(lambda: team.running("plain", but=first["plain"]), 120, "plain does not go on")
+    eventually(lambda: "INFO" in team.kubectl("logs", second).split(), 60, "not with the level it began with")
+    ended = "{.items[*].status.conditions[?(@.type=='Failed')].reason}"
+    words = ("get", "jobs", "--selector", "mlflow/job=secret", "-o", f"jsonpath={ended}")
+    eventually(lambda: team.kubectl(*words) == "PodFailurePolicy", 120, "secret is not ended")
+    told = team.verb("logs", "--job", "secret").text
+    assert "API_TOKEN of the Job's secrets is no longer there" in told
+    team.verb("stop", "--job", "plain")
 
 
 def test_what_the_team_may_not_do_is_found_before_anything_is_made(team: Team) -> None:

@@ -276,6 +276,25 @@ ROWS = [
 ]
 
 
+def test_a_second_attempt_waits_for_nothing_that_an_up_may_have_replaced() -> None:
+    """Only what has a fixed name, and what the pod can do without: else it hangs until its deadline."""
+    described = {"secrets": ["extra"], "git": {**GIT, "credentials": "git", "caBundle": "PEM"}}
+    one = made(described)
+    names = [each.get("configMap") or {} for each in one.pod["volumes"]]
+    names += [
+        each["secret"]
+        for volume in one.pod["volumes"]
+        for each in volume.get("projected", {}).get("sources", [])
+    ]
+    names += [next(iter(each.values())) for each in one.main["envFrom"]]
+    sources = [each for each in names if each]
+    assert len(sources) >= 4
+    needed = [each for each in sources if not each.get("optional")]
+    assert [each["name"] for each in needed] == ["mlflow-jobs-launcher"]
+    assert one.env()["MLFLOW_TRACKING_URI"].startswith("http://mlflow-server.")
+    assert "--needs=API_TOKEN" in one.command
+
+
 @pytest.mark.parametrize("row", ROWS, ids=[row.path for row in ROWS])
 def test_each_setting_of_a_job_reaches_its_template(row: Row) -> None:
     assert row.holds(made(row.job))

@@ -44,6 +44,15 @@ def test_a_folder_that_is_not_in_the_code_is_told(tmp_path: Path) -> None:
         launcher.located(args)
 
 
+def test_a_secret_that_an_up_has_replaced_ends_the_job_with_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("API_TOKEN", "x")
+    monkeypatch.delenv("OTHER_TOKEN", raising=False)
+    args = launcher.parsed(["/code", "--experiment=e", "--needs=API_TOKEN"])
+    launcher.check_needs(args.needs)
+    with pytest.raises(launcher.Wrong, match="OTHER_TOKEN of the Job's secrets is no longer there"):
+        launcher.check_needs(["API_TOKEN", "OTHER_TOKEN"])
+
+
 def test_words_after_the_dashes_are_the_codes_own_and_later_parameters_count() -> None:
     args = launcher.parsed(["/code", "--experiment=e", "--command", "--", "python", "--param", "x", "--"])
     assert args.words == ["python", "--param", "x", "--"]

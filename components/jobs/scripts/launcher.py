@@ -68,6 +68,16 @@ def pairs(texts):
     return dict(text.split("=", 1) for text in texts)
 
 
+def check_needs(names):
+    """Refuse to start without a value of a Secret: an `up` has replaced it since this Job began."""
+    gone = [name for name in names if name not in os.environ]
+    if gone:
+        raise Wrong(
+            f"{', '.join(gone)} of the Job's secrets is no longer there: `make up` changed them meanwhile; "
+            "start the job again"
+        )
+
+
 def located(args):
     """The project's folder and the commit it is from, or None.
 
@@ -240,6 +250,7 @@ def stop(process):
 
 def launch(args, signals):
     """Everything from the code to the run's end; the exit code."""
+    check_needs(args.needs)
     folder, commit = located(args)
     place = workspace(args)
     if place:
@@ -288,6 +299,7 @@ def parsed(argv):
     parser.add_argument("--tag", action="append", default=[], help="name=value")
     parser.add_argument("--workspace", help="where each Job gets a folder")
     parser.add_argument("--keep-days", type=int, default=0, help="of unchanged folders there; 0 for ever")
+    parser.add_argument("--needs", action="append", default=[], help="a variable that a Secret holds")
     parser.add_argument("--requirement", action="append", default=[], help="a package, as pip writes it")
     parser.add_argument("--requirements-file", help="in the project's folder")
     parser.set_defaults(words=argv[end + 1 :])
