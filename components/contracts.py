@@ -69,6 +69,8 @@ class IngressFlavor:
         controller goes by the pods' own probes.
     :param controller_namespaces: where its controller's pods are, for network policies; empty where nobody
         knows, or it is no pod.
+    :param gateway: annotations of the load balancer of a Gateway, which takes the Ingress's place; None for
+        an Ingress.
     """
 
     class_name: str | None
@@ -79,6 +81,7 @@ class IngressFlavor:
     drain_seconds: int = 0
     health_annotation: str | None = None
     controller_namespaces: Sequence[str] = ()
+    gateway: Mapping[str, Text] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

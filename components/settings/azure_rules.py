@@ -14,8 +14,9 @@ from .azure import Azure, AzureArtifacts, AzureCluster
 from .cloud_rules import CREATE, end_of_life, only_ipv4, pull_credentials, said
 from .cluster import Nodes
 from .errors import Problem
-from .exposure import Exposure
+from .exposure import EntranceApi, Exposure
 from .rules import rule
+from .services import ModelServers, Services
 from .stack import Groups
 from .versions import Product
 
@@ -50,6 +51,12 @@ PREFIXES = ("microsoft", "azure", "windows")
 NODE_GROUP = 80
 """Characters of the nodes' resource group, ``MC_<group>_<cluster>_<location>``."""
 CLUSTER_NAME_MADE = len("mlflow-cluster") + 8
+
+
+NGINX_OF_AZURE = "webapprouting.kubernetes.azure.com"
+GATEWAY_OF_AZURE = "approuting-istio"
+"""Classes of the application routing add-on (AKS, "Configure ingress with the Kubernetes Gateway API via the
+application routing add-on"): the first one's support ends in November 2026, the second follows it."""
 
 
 def not_the_words(key: str, value: str | None, pattern: str, wanted: str) -> Iterator[Problem]:
@@ -176,7 +183,7 @@ def azure_load_balancers(exposure: Exposure, azure: Azure) -> Iterator[Problem]:
             yield Problem(
                 f"mlflow:exposure.{kind}.certificate",
                 "has no place on Azure's load balancer, which passes bytes on; use mlflow:exposure.ingress "
-                "with a controller that has the certificate",
+                "with tlsSecret, which ends TLS in a controller",
             )
 
 
@@ -187,6 +194,34 @@ def azure_ingress(exposure: Exposure, azure: Azure) -> Iterator[Problem]:  # noq
         return
     if not ingress.class_name:
         yield Problem(key, "is missing; AKS has no class of its own, name one that the cluster has")
+    if ingress.class_name == NGINX_OF_AZURE:
+        yield Problem(
+            key,
+            f"{NGINX_OF_AZURE} gets no security fixes after November 2026; use its successor, api: gateway "
+            f"with className: {GATEWAY_OF_AZURE}, or a controller of your own",
+        )
+    of_gateway = ingress.class_name == GATEWAY_OF_AZURE
+    if of_gateway and ingress.api is not EntranceApi.GATEWAY:
+        yield Problem("mlflow:exposure.ingress.api", f"must be gateway for className {GATEWAY_OF_AZURE}")
+
+
+@rule
+def services_behind_an_azure_gateway(
+    exposure: Exposure,
+    services: Services,
+    model_servers: ModelServers,
+    azure: Azure,  # noqa: ARG001
+) -> Iterator[Problem]:
+    if exposure.ingress is None or exposure.ingress.api is not EntranceApi.GATEWAY:
+        return
+    for section, found in (("services", services), ("modelServers", model_servers)):
+        for name, one in found.items():
+            if one.ingress:
+                yield Problem(
+                    f"mlflow:{section}.{name}.ingress",
+                    "needs an ingress controller; the stack's entrance is a Gateway, which is the server's "
+                    "alone. Remove it, or say mlflow:exposure.ingress.api: ingress",
+                )
 
 
 @rule

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated
 
 from pydantic import Field
@@ -41,11 +42,23 @@ class LoadBalancer(Model):
         return open_to_world(self.allow)
 
 
+class EntranceApi(StrEnum):
+    """In whose words a controller is asked."""
+
+    INGRESS = "ingress"
+    GATEWAY = "gateway"
+
+
 class Ingress(LoadBalancer):
     """An Ingress: one host name, routed by an ingress controller."""
 
-    class_name: DnsLabel | None = None
-    """IngressClass of a controller that the cluster has. Default: the cloud's own."""
+    api: EntranceApi = EntranceApi.INGRESS
+    """ingress, or gateway: a Gateway and an HTTPRoute of the Gateway API (on Azure)."""
+    class_name: HostName | None = None
+    """IngressClass, or GatewayClass, of a controller that the cluster has. Default: the cloud's own."""
+    tls_secret: DnsLabel | None = None
+    """Secret of type kubernetes.io/tls in the stack's namespace, with the certificate for `host`: people come
+    by https. It is made by cert-manager, where an annotation names its issuer, or by you."""
     controller_namespace: DnsLabel | None = None
     """Namespace of the controller's pods: exposed services then let in nobody else from outside their own.
     Default: not known, so their ports are open to whatever reaches them."""

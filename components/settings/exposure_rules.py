@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterator
 
 from .errors import Problem
-from .exposure import Exposure, Ingress
+from .exposure import EntranceApi, Exposure, Ingress
 from .rules import rule
+from .stack import Cloud
 
 INGRESS = "mlflow:exposure.ingress"
 
@@ -19,7 +20,7 @@ def ranges_of_another_controller(exposure: Exposure) -> Iterator[Problem]:
     Ranges that nothing enforces would be a promise in the stack file that nobody keeps.
     """
     ingress = exposure.ingress
-    if ingress is None or not ingress.class_name or not ingress.allow:
+    if ingress is None or not ingress.class_name or not ingress.allow or _gateway(ingress):
         return
     if not ingress.open_to_world and not _annotated(ingress):
         yield Problem(
@@ -38,10 +39,30 @@ def _annotated(ingress: Ingress) -> bool:
     )
 
 
+def _gateway(ingress: Ingress) -> bool:
+    """Whether it is a Gateway, whose load balancer keeps the ranges."""
+    return ingress.api is EntranceApi.GATEWAY
+
+
+@rule
+def where_a_gateway_can_be(exposure: Exposure, cloud: Cloud) -> Iterator[Problem]:
+    ingress = exposure.ingress
+    if ingress is None:
+        return
+    if _gateway(ingress) and cloud is not Cloud.AZURE:
+        yield Problem(f"{INGRESS}.api", "gateway only fits Azure so far; use ingress")
+    if ingress.tls_secret and not ingress.class_name:
+        yield Problem(
+            f"{INGRESS}.tlsSecret",
+            f"only fits a controller that {INGRESS}.className names; the cloud's own takes its certificate "
+            f"from {INGRESS}.certificate",
+        )
+
+
 @rule
 def private_ingress_of_another_controller(exposure: Exposure) -> Iterator[Problem]:
     ingress = exposure.ingress
-    if ingress and ingress.class_name and ingress.internal:
+    if ingress and ingress.class_name and ingress.internal and not _gateway(ingress):
         yield Problem(
             f"{INGRESS}.internal",
             f"only fits the cloud's own class; whether controller {ingress.class_name} is private is its own "
@@ -56,7 +77,7 @@ def certificate_of_another_controller(exposure: Exposure) -> Iterator[Problem]:
         yield Problem(
             f"{INGRESS}.certificate",
             f"only fits the cloud's own class; give controller {ingress.class_name} its certificate in "
-            f"{INGRESS}.annotations, or in the controller itself",
+            f"{INGRESS}.tlsSecret, or in the controller itself",
         )
 
 

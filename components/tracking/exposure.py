@@ -12,6 +12,7 @@ import pulumi_kubernetes as kubernetes
 from ..contracts import Cluster, CustomObject, IngressFlavor, LoadBalancerFlavor
 from ..settings.exposure import Exposure as ExposureSettings
 from ..settings.exposure import Ingress, LoadBalancer, NodePort
+from .gateway import Gateway, GatewayArgs
 from .hosts import allowed_hosts, cors_origins, service_names
 from .labels import SERVER, labels, selector
 
@@ -137,6 +138,22 @@ class Exposure(pulumi.ComponentResource):
     ) -> pulumi.Output[str]:
         if flavor is None or settings.host is None:
             raise ValueError("mlflow:exposure.ingress: this cluster has no ingress controller")
+        hosts.append((settings.host, None))
+        scheme = "https" if flavor.tls or settings.tls_secret else "http"
+        url = pulumi.Output.from_input(f"{scheme}://{settings.host}")
+        if flavor.gateway is not None:
+            Gateway(
+                f"{self._name}-entrance",
+                GatewayArgs(
+                    settings=settings,
+                    load_balancer=flavor.gateway,
+                    annotations=flavor.annotations,
+                    namespace=self._args.namespace,
+                    port=HTTP,
+                ),
+                opts=pulumi.ResourceOptions(parent=self),
+            )
+            return url
         backend = networking.IngressBackendArgs(
             service=networking.IngressServiceBackendArgs(
                 name=SERVER, port=networking.ServiceBackendPortArgs(name="http")
@@ -159,11 +176,13 @@ class Exposure(pulumi.ComponentResource):
                         host=settings.host, http=networking.HTTPIngressRuleValueArgs(paths=[path])
                     )
                 ],
+                tls=[networking.IngressTLSArgs(hosts=[settings.host], secret_name=settings.tls_secret)]
+                if settings.tls_secret
+                else None,
             ),
             opts=self._slow(objects),
         )
-        hosts.append((settings.host, None))
-        return pulumi.Output.from_input(f"{'https' if flavor.tls else 'http'}://{settings.host}")
+        return url
 
     def _object(self, wanted: CustomObject) -> pulumi.Resource:
         return kubernetes.apiextensions.CustomResource(

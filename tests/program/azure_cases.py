@@ -147,6 +147,20 @@ AZURE_CASES: Mapping[str, Settings] = {
             }
         },
     },
+    "azure with a gateway": PLAIN
+    | {
+        "auth": {"mode": "basic"},
+        "exposure": {
+            "ingress": {
+                "api": "gateway",
+                "host": HOST,
+                "className": "approuting-istio",
+                "allow": OFFICE,
+                "tlsSecret": "mlflow-tls",
+                "annotations": {"cert-manager.io/cluster-issuer": "letsencrypt"},
+            }
+        },
+    },
     "azure with everything set": PLAIN
     | {
         "namespace": "team-a",

@@ -381,6 +381,55 @@ def test_nginx_lets_artifacts_through() -> None:
     assert annotations["nginx.ingress.kubernetes.io/whitelist-source-range"] == OFFICE[0]
 
 
+def test_a_gateway_keeps_the_ranges_ends_tls_and_sends_http_on_to_https() -> None:
+    planned = plan_of("azure with a gateway")
+    gateway = plain(planned.one("Gateway", "exposure-entrance-gateway").inputs)
+    assert gateway["metadata"]["annotations"]["cert-manager.io/cluster-issuer"] == "letsencrypt"
+    spec = gateway["spec"]
+    assert spec["gatewayClassName"] == "approuting-istio"
+    balancer = spec["infrastructure"]["annotations"]
+    assert balancer["service.beta.kubernetes.io/azure-allowed-ip-ranges"] == OFFICE[0]
+    assert "service.beta.kubernetes.io/azure-load-balancer-internal" not in balancer
+    http, https = spec["listeners"]
+    assert (http["port"], https["port"]) == (80, 443)
+    assert https["tls"] == {
+        "mode": "Terminate",
+        "certificateRefs": [{"kind": "Secret", "name": "mlflow-tls"}],
+    }
+    routes = {
+        one.inputs["metadata"]["name"]: plain(one.inputs)["spec"] for one in planned.of_type("HTTPRoute")
+    }
+    assert routes["mlflow-server"]["parentRefs"] == [{"name": "mlflow-server", "sectionName": "https"}]
+    assert routes["mlflow-server"]["rules"] == [{"backendRefs": [{"name": "mlflow-server", "port": 80}]}]
+    (rule,) = routes["mlflow-server-to-https"]["rules"]
+    assert rule["filters"][0]["requestRedirect"] == {"scheme": "https", "statusCode": 301}
+    assert routes["mlflow-server-to-https"]["parentRefs"][0]["sectionName"] == "http"
+    assert planned.value("url") == "https://mlflow.example.com"
+    assert not planned.of_type("Ingress")
+
+
+def test_a_private_gateway_without_a_certificate_serves_http_inside_the_network() -> None:
+    entrance = {"api": "gateway", "host": "mlflow.example.com", "className": "istio", "internal": True}
+    planned = on_azure({"auth": {"mode": "basic"}, "exposure": {"ingress": entrance}})
+    spec = plain(planned.one("Gateway", "exposure-entrance-gateway").inputs)["spec"]
+    assert spec["infrastructure"]["annotations"]["service.beta.kubernetes.io/azure-load-balancer-internal"]
+    assert [each["port"] for each in spec["listeners"]] == [80]
+    assert planned.value("url") == "http://mlflow.example.com"
+    (route,) = planned.of_type("HTTPRoute")
+    assert plain(route.inputs)["spec"]["parentRefs"][0]["sectionName"] == "http"
+
+
+def test_an_ingress_with_a_secret_ends_tls_for_its_host() -> None:
+    entrance = {
+        "host": "mlflow.example.com", "className": "nginx", "allow": OFFICE, "tlsSecret": "mlflow-tls",
+        "annotations": {"nginx.ingress.kubernetes.io/whitelist-source-range": OFFICE[0]},
+    }  # fmt: skip
+    planned = on_azure({"auth": {"mode": "basic"}, "exposure": {"ingress": entrance}})
+    spec = plain(planned.one("Ingress").inputs)["spec"]
+    assert spec["tls"] == [{"hosts": ["mlflow.example.com"], "secretName": "mlflow-tls"}]
+    assert planned.value("url") == "https://mlflow.example.com"
+
+
 # How images are pushed
 
 

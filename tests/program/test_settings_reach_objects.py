@@ -385,6 +385,29 @@ ROWS += [
         {"modelServers": {"churn": SERVER}},
         lambda p: p.one("Deployment", "mlflow-services-churn"),
     ),
+    *(
+        Row(
+            f"exposure.ingress.{key}",
+            {
+                "auth": BASIC,
+                "exposure": {
+                    "ingress": {
+                        "api": "ingress",
+                        "host": "mlflow.example.com",
+                        "className": "traefik",
+                        "tlsSecret": "mlflow-tls",
+                        "allow": ["198.51.100.0/24"],
+                        "annotations": {"example.com/ranges": "198.51.100.0/24"},
+                    }
+                },
+            },
+            lambda p: (
+                plain(p.one("Ingress").inputs)["spec"]["tls"][0]["secretName"] == "mlflow-tls"
+                and plain(p.outputs)["url"] == "https://mlflow.example.com"
+            ),
+        )
+        for key in ("api", "tlsSecret")
+    ),
     Row(
         "exposure.ingress.controllerNamespace",
         {

@@ -227,6 +227,35 @@ ENTRANCES: list[tuple[str, dict[str, Any], str, str]] = [
         "mlflow:exposure.external.allow[0]",
         "IPv6",
     ),
+    (
+        "the NGINX that Azure no longer mends",
+        ingress(className="webapprouting.kubernetes.azure.com"),
+        "mlflow:exposure.ingress.className",
+        "no security fixes after November 2026",
+    ),
+    (
+        "a GatewayClass asked by an Ingress",
+        ingress(className="approuting-istio"),
+        "mlflow:exposure.ingress.api",
+        "must be gateway",
+    ),
+    (
+        "a service behind a gateway",
+        {
+            **ingress(className="approuting-istio", api="gateway"),
+            "modelServers": {
+                "churn": {"model": "models:/churn@live", "ingress": {"host": "churn.example.com"}}
+            },
+        },
+        "mlflow:modelServers.churn.ingress",
+        "the server's alone",
+    ),
+    (
+        "a certificate's Secret for no class",
+        ingress(className=None, tlsSecret="mlflow-tls"),
+        "mlflow:exposure.ingress.tlsSecret",
+        "className",
+    ),
     ("an ingress of no class", ingress(className=None), "mlflow:exposure.ingress.className", "no class"),
     ("an internal ingress", ingress(internal=True), "mlflow:exposure.ingress.internal", "own matter"),
     ("a port on every node", {"exposure": {"nodePort": {}}}, "mlflow:exposure.nodePort", "development"),

@@ -95,7 +95,7 @@ def connect(settings: AzureStack, place: Place) -> AzureCluster:
             storage_class=made[0] if made else named,
             internal_load_balancer=load_balancer(exposure.internal, tags, internal=True),
             external_load_balancer=load_balancer(exposure.external, tags, internal=False),
-            ingress=ingress(exposure.ingress),
+            ingress=ingress(exposure.ingress, tags),
             ready=[*facts.made, *([made[1]] if made else [])],
         ),
         name=facts.name,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ...contracts import IngressFlavor, LoadBalancerFlavor
-from ...settings.exposure import Ingress, LoadBalancer
+from ...settings.exposure import EntranceApi, Ingress, LoadBalancer
 
 PREFIX = "service.beta.kubernetes.io/azure-"
 
@@ -36,14 +36,18 @@ def load_balancer(
     if internal:
         annotations["load-balancer-internal"] = "true"
     else:
-        annotations["pip-tags"] = ",".join(f"{key}={value}" for key, value in sorted(tags.items()))
+        annotations["pip-tags"] = _tags(tags)
     return LoadBalancerFlavor(annotations={PREFIX + key: value for key, value in annotations.items()})
 
 
-def ingress(settings: Ingress | None) -> IngressFlavor | None:
+def ingress(settings: Ingress | None, tags: Mapping[str, str]) -> IngressFlavor | None:
     """How to ask the controller that the settings name; None where the stack wants no Ingress."""
     if settings is None:
         return None
+    if settings.api is EntranceApi.GATEWAY:
+        return IngressFlavor(
+            class_name=settings.class_name, annotations=settings.annotations, gateway=_gateway(settings, tags)
+        )
     return IngressFlavor(
         class_name=settings.class_name,
         annotations={
@@ -54,3 +58,23 @@ def ingress(settings: Ingress | None) -> IngressFlavor | None:
         },
         controller_namespaces=settings.controller_namespaces,
     )
+
+
+def _gateway(settings: Ingress, tags: Mapping[str, str]) -> dict[str, str]:
+    """Annotations of the load balancer behind a Gateway: private or not, and for whom.
+
+    Sources: AKS, "Configure ingress with the Kubernetes Gateway API via the application routing add-on"
+    (annotations for an internal load balancer); cloud-provider-azure, "LoadBalancer annotations".
+    """
+    found = {"load-balancer-tcp-idle-timeout": IDLE_MINUTES}
+    if settings.allow:
+        found["allowed-ip-ranges"] = ",".join(settings.allow)
+    if settings.internal:
+        found["load-balancer-internal"] = "true"
+    else:
+        found["pip-tags"] = _tags(tags)
+    return {PREFIX + key: value for key, value in found.items()}
+
+
+def _tags(tags: Mapping[str, str]) -> str:
+    return ",".join(f"{key}={value}" for key, value in sorted(tags.items()))
