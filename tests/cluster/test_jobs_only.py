@@ -19,6 +19,15 @@ from tools.common import ROOT
 NAME = "pytest-team"
 """The stack, its namespace, and the context of its kubeconfig."""
 RUN = re.compile(r"/#/experiments/(\d+)/runs/([0-9a-f]{32})$")
+KINDS = (
+    "configmaps,secrets,cronjobs,jobs,serviceaccounts,deployments,services,networkpolicies,"
+    "poddisruptionbudgets,roles,rolebindings"
+)
+BESIDE = {
+    "modelServers": {"model": {"model": "models:/not-there@champion", "replicas": 2}},
+    "pipelines": {"all": {"stages": {"first": {"job": "train"}}}},
+}
+"""What needs more rights than jobs do; a model server waits for its model's first version."""
 CODE = "import mlflow, os; mlflow.log_metric('seen', 4); mlflow.set_tag('words', os.environ['TEAM'])"
 
 
@@ -36,7 +45,11 @@ class Team:
     def verb(self, name: str, *words: str, check: bool = True, **more: Any) -> Done:
         return self.clone.verb(name, NAME, *words, check=check, **more)
 
-    def configure(self, **jobs: Any) -> None:
+    def configure(self, *, more: dict[str, Any] | None = None, **jobs: Any) -> None:
+        """Write the stack's settings.
+
+        :param more: sections beside its jobs.
+        """
         images = self.clone.local("images.json")["images"]
         stack = self.server.stack
         self.clone.configure(
@@ -54,6 +67,7 @@ class Team:
                 "cluster": {"context": NAME, "kubeconfig": str(self.kubeconfig)},
                 "images": {key: images[name]["reference"] for key, name in IMAGES.items()},
                 "jobs": jobs,
+                **(more or {}),
             },
         )
 
@@ -76,7 +90,7 @@ class Team:
         names = self.kubectl("get", "pods", *words, "-o", "jsonpath={.items[*].metadata.name}").split()
         return next((name for name in names if name != but), None)
 
-    def names(self, kinds: str = "configmaps,secrets,cronjobs,jobs,serviceaccounts") -> set[str]:
+    def names(self, kinds: str = KINDS) -> set[str]:
         return set(self.kubectl("get", kinds, "-o", "name").split())
 
 
@@ -125,7 +139,7 @@ def test_a_team_with_rights_in_its_namespace_alone_adds_runs_and_removes_jobs(te
         team.names(),
         set(stack.kubectl("get", "all,configmaps,secrets", "-o", "name").split()),
     )
-    team.configure(train=team.job())
+    team.configure(train=team.job(), more=BESIDE)
     user, password = team.server.jobs
     for key, value in (("MLFLOW_TRACKING_USERNAME", user), ("MLFLOW_TRACKING_PASSWORD", password)):
         team.verb("secret", "--group", "sign-in", "--name", "user", "--key", key, stdin=value)
@@ -149,7 +163,10 @@ def test_a_team_with_rights_in_its_namespace_alone_adds_runs_and_removes_jobs(te
     assert "train" in listed
     assert "FINISHED" in listed
     assert found[2] in listed
+    assert "no model yet" in listed
     assert "launcher: experiment" in team.verb("logs", "--job", "train").text
+    team.verb("run", "--job", "all")
+    assert "first complete" in team.verb("jobs").out
     status = team.verb("status").text
     assert NAME in status
     assert stack.url in status

@@ -49,7 +49,7 @@ STACK: dict[str, Any] = {
             "schedule": "@daily",
         }
     },
-    "services": {"web": {"git": GIT, "module": "app", "schedule": "@weekly"}},
+    "services": {"web": {"git": GIT, "module": "app", "schedule": "@weekly", "replicas": 2}},
     "modelServers": {"model": {"model": "models:/churn@champion"}},
     "pipelines": {
         "all": {"stages": {"train": {"job": "churn"}, "serve": {"service": "web", "after": ["train"]}}}
@@ -66,11 +66,51 @@ def stack_plan(tmp_path: Path, stack: str = "team", *, preview: bool = False, **
     return run(stack, answers=answers, overrides={**STACK, **more}, root=tmp_path)
 
 
-def allowed_to_make() -> set[str]:
-    """Resources that the Role of examples/jobs-only lets its holder create."""
+READ = ("get", "list", "watch")
+Right = tuple[str, str, str]
+"""API group, resource, verb."""
+AWAITED = {
+    # Source: pulumi-kubernetes, provider/pkg/await/deployment.go: the awaiter subscribes to all four, and is
+    # through when it has seen the ReplicaSet of the Deployment's revision.
+    "Deployment": [("apps", "deployments"), ("apps", "replicasets"), ("", "pods"),
+                   ("", "persistentvolumeclaims")],
+}  # fmt: skip
+VERBS = {
+    "make run": [("batch", "jobs", "create"), ("batch", "jobs", "list"), ("", "pods", "list")],
+    "make train": [("batch", "jobs", "create"), ("", "configmaps", "create")],
+    "make stop": [("batch", "jobs", "delete")],
+    "make logs": [("", "pods/log", "get"), ("apps", "deployments", "list")],
+    "make jobs": [("batch", "cronjobs", "list"), ("batch", "jobs", "list"), ("", "secrets", "get"),
+                  ("apps", "deployments", "list"), ("networking.k8s.io", "ingresses", "list")],
+    "make status": [("", "pods", "list"), ("batch", "jobs", "list")],
+    "make validate": [("", "serviceaccounts", "get")],
+    "a failed run's words": [("", "events", "list")],
+}  # fmt: skip
+"""What the verbs ask of the API server, beside what `up` makes."""
+
+
+def granted() -> set[Right]:
+    """What the Role of examples/jobs-only holds."""
     documents = yaml.safe_load_all((ROOT / "examples" / "jobs-only" / "namespace.yaml").read_text())
     (role,) = [each for each in documents if each["kind"] == "Role"]
-    return {name for rule in role["rules"] if "create" in rule["verbs"] for name in rule["resources"]}
+    return {
+        (group, resource, verb)
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+
+
+def needed(objects: list[dict[str, Any]]) -> set[Right]:
+    """What it takes to bring these up and down, to wait for them, and to use the verbs."""
+    found = {right for rights in VERBS.values() for right in rights}
+    for each in objects:
+        group, _, _ = each["apiVersion"].rpartition("/")
+        made = (*READ, "create", "patch", "delete")
+        found |= {(group, plural(each["kind"]), verb) for verb in made}
+        found |= {(*awaited, verb) for awaited in AWAITED.get(each["kind"], []) for verb in READ}
+    return found
 
 
 def plural(kind: str) -> str:
@@ -91,11 +131,32 @@ def test_everything_is_in_the_one_namespace_and_nothing_is_the_clusters(
     planned = stack_plan(tmp_path, preview=preview)
     assert planned.problems == []
     objects = planned.kubernetes_objects()
-    # Exactly what the example's Role lets a team make; Jobs are made by hand and by CronJobs.
-    assert {plural(each["kind"]) for each in objects} | {"jobs"} == allowed_to_make()
     assert {each["metadata"]["namespace"] for each in objects} == {"team-a"}
     makers = {one.type.split(":")[0] for one in planned.resources if not one.component}
     assert makers <= {"kubernetes", "pulumi"}
+
+
+def test_the_role_of_the_example_is_what_a_stack_and_its_verbs_need_and_names_no_other_kind(
+    tmp_path: Path,
+) -> None:
+    wanted = needed(stack_plan(tmp_path).kubernetes_objects())
+    assert wanted - granted() == set()
+    assert {resource for _, resource, _ in granted()} == {resource for _, resource, _ in wanted}
+
+
+def test_the_role_of_the_example_holds_what_the_stacks_own_roles_give(tmp_path: Path) -> None:
+    """Kubernetes lets nobody give away rights that he has not."""
+    roles = [one for one in stack_plan(tmp_path).kubernetes_objects() if one["kind"] == "Role"]
+    assert len(roles) == 3
+    given = {
+        (group, resource, verb)
+        for role in roles
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+    assert given - granted() == set()
 
 
 def test_where_its_workspaces_are_is_noted_for_the_next_up(tmp_path: Path) -> None:
