@@ -5,12 +5,18 @@ from __future__ import annotations
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, StringConstraints
 
 from .base import DnsLabel, Model
 from .cluster import Cluster
 from .server import JobLogLevels
 from .stack import Cloud, Shared
+
+
+SubdomainName = Annotated[
+    str, StringConstraints(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$")
+]
+"""A name as Secrets have. Source: Kubernetes, "Object Names and IDs", DNS subdomain names."""
 
 
 def _url(value: str) -> str:
@@ -60,6 +66,9 @@ class ExistingImages(Model):
     """The job image, by fixed tag or digest. Needed where `cluster.context` is set."""
     git_sync: str | None = None
     """A copy of git-sync's image, for nodes that cannot pull the published one."""
+    pull_secrets: list[SubdomainName] = []
+    """Secrets of the namespace with which all pods of the stack pull their images; they are there already.
+    Default: jobs and services use those of `tracking.serviceAccount`, and other pods none."""
 
 
 class ExistingStack(Shared):

@@ -76,7 +76,8 @@ AWAITED = {
                    ("", "persistentvolumeclaims")],
 }  # fmt: skip
 VERBS = {
-    "make run": [("batch", "jobs", "create"), ("batch", "jobs", "list"), ("", "pods", "list")],
+    "make run": [("batch", "jobs", "create"), ("batch", "jobs", "list"), ("", "pods", "list"),
+                 ("batch", "cronjobs/status", "patch")],
     "make train": [("batch", "jobs", "create"), ("", "configmaps", "create")],
     "make stop": [("batch", "jobs", "delete")],
     "make logs": [("", "pods/log", "get"), ("apps", "deployments", "list")],
@@ -194,6 +195,29 @@ def test_pods_are_told_the_server_and_who_they_are(tmp_path: Path) -> None:
     sources = [each.get("secretRef", {}).get("name") for each in main["envFrom"]]
     assert any(name and "sign-in-user" in name for name in sources)
     assert not any(name and "git-token" in name for name in sources)
+
+
+def pods(objects: list[dict[str, Any]]) -> dict[tuple[str, str], dict[str, Any]]:
+    """(Kind, name) → pod, of everything that makes pods."""
+    found = {}
+    for each in objects:
+        spec = each.get("spec", {})
+        spec = spec.get("jobTemplate", {}).get("spec", spec)
+        if "template" in spec:
+            found[each["kind"], each["metadata"]["name"]] = spec["template"]["spec"]
+    return found
+
+
+def test_every_pod_pulls_with_the_secrets_that_the_stack_names(tmp_path: Path) -> None:
+    images = {**STACK["images"], "pullSecrets": ["registry", "mirror"]}
+    made = pods(stack_plan(tmp_path, images=images).kubernetes_objects())
+    # A job, a service with its schedule, a model server with the watch, a pipeline.
+    assert len(made) == 6
+    for place, pod in made.items():
+        assert pod["imagePullSecrets"] == [{"name": "registry"}, {"name": "mirror"}], place
+    # Where they name none, Kubernetes adds those of the pod's account.
+    for place, pod in pods(stack_plan(tmp_path).kubernetes_objects()).items():
+        assert not pod.get("imagePullSecrets"), place
 
 
 def test_secrets_are_kept_secret_and_pods_are_restricted(tmp_path: Path) -> None:

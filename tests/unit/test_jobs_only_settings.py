@@ -142,6 +142,16 @@ def test_an_account_that_is_not_there_is_found(said: str | Failure, fails: bool 
     assert all(each.key == "mlflow:tracking.serviceAccount" for each in found)
 
 
+def test_a_pull_secret_that_is_not_there_is_found_by_its_place() -> None:
+    pulls = settings(images={"pullSecrets": ["registry", "mirror"]})
+    found = list(existing(Subject("team", pulls, [], Answering(""), None)))
+    assert [(each.key, each.fails) for each in found][1:] == [
+        ("mlflow:images.pullSecrets[0]", True),
+        ("mlflow:images.pullSecrets[1]", True),
+    ]
+    assert "there is no Secret mirror in namespace team-a" in found[2].text
+
+
 def test_who_may_not_list_classes_is_only_warned() -> None:
     claim = {
         "kind": "PersistentVolumeClaim",

@@ -1,4 +1,4 @@
-"""What a stack without a server of its own takes for granted: its namespace and its ServiceAccount."""
+"""What a stack without a server of its own takes for granted: its ServiceAccount and its pull secrets."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from components.settings.existing import ExistingStack
 from tools.common import Failure
 from tools.validate import Finding, Subject, reason
 
-KEY = "mlflow:tracking.serviceAccount"
-
 
 def existing(subject: Subject) -> Iterator[Finding]:
-    """Without its account no pod is ever made, and nothing says so but the Job's events."""
+    """Without its account no pod is ever made, and without a pull secret none starts; nothing says so but
+    events."""
     settings, cluster = subject.settings, subject.cluster
     if cluster is None or not isinstance(settings, ExistingStack):
         return
-    account, namespace = settings.tracking.service_account, settings.namespace
-    words = ("get", "serviceaccount", account, "--namespace", namespace, "--ignore-not-found", "-o", "name")
-    try:
-        if not cluster.kubectl(*words).strip():
-            text = (
-                f"there is no ServiceAccount {account} in namespace {namespace}; have it made, or correct it"
-            )
-            yield Finding(KEY, text)
-    except Failure as failure:
-        yield Finding(KEY, f"could not be looked for: {reason(failure)}", fails=False)
+    wanted = {"mlflow:tracking.serviceAccount": ("ServiceAccount", settings.tracking.service_account)}
+    for index, name in enumerate(settings.images.pull_secrets):
+        wanted[f"mlflow:images.pullSecrets[{index}]"] = ("Secret", name)
+    for key, (kind, name) in wanted.items():
+        words = (kind.lower(), name, "--namespace", settings.namespace, "--ignore-not-found", "-o", "name")
+        try:
+            if not cluster.kubectl("get", *words).strip():
+                place = f"in namespace {settings.namespace}"
+                yield Finding(key, f"there is no {kind} {name} {place}; have it made, or correct it")
+        except Failure as failure:
+            yield Finding(key, f"could not be looked for: {reason(failure)}", fails=False)

@@ -30,4 +30,4 @@ def images_of(settings: ExistingStack) -> Images:
     if given.git_sync:
         third_party[GIT_SYNC.name] = given.git_sync
     # No workload is a tracking server.
-    return Images(server=job, job=job, third_party=third_party)
+    return Images(server=job, job=job, third_party=third_party, pull_secrets=tuple(given.pull_secrets))
