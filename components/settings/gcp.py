@@ -38,6 +38,17 @@ class GkeFeature(StrEnum):
     PROXY_SUBNET = "proxy-subnet"
 
 
+class ExistingSubnet(Model):
+    """A subnet of `gcp:region` in this project; its network has a way out (Cloud NAT)."""
+
+    name: DnsLabel
+    """The subnet's name, for nodes and load balancers."""
+    pods: DnsLabel
+    """Name of its secondary range for pods."""
+    services: DnsLabel
+    """Name of its secondary range for Services."""
+
+
 class NewGcpCluster(NewCluster):
     """A GKE cluster that the stack makes, with its network."""
 
@@ -45,6 +56,9 @@ class NewGcpCluster(NewCluster):
     """standard (a pool of `nodes`) or autopilot (Google runs the nodes, and bills by pod)."""
     channel: Channel = Channel.REGULAR
     """Release channel, which upgrades control plane and nodes: rapid, regular, stable or extended."""
+    subnet: ExistingSubnet | None = None
+    """A subnet that is there already: cluster and database go into its network, and the stack makes none.
+    What that network has is said in `cluster.has`."""
     dns_endpoint: bool = False
     """Reach the Kubernetes API by a name of Google's as well, from anywhere and guarded by IAM alone: for a
     private control plane without a way into its network."""
@@ -57,7 +71,8 @@ class GcpCluster(ManagedCluster):
     """Region or zone of the existing cluster. Default: `gcp:region`."""
     has: list[GkeFeature] = []
     """What the existing cluster and its network have: private-services-access (else the stack makes it, once
-    per network), network-policy (enforced), proxy-subnet (for an internal ingress)."""
+    per network), network-policy (enforced), proxy-subnet (for an internal ingress). With `create.subnet` what
+    its network has."""
     create: NewGcpCluster | None = None
     """A new cluster. Default: one with every default, unless `existing` names one."""
 

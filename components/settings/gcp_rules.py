@@ -27,6 +27,7 @@ DISK_TYPE = r"pd-(standard|balanced|ssd)|hyperdisk-balanced"
 ARM = r"(t2a|c4a|n4a)-"
 """Machine series with Arm processors (Compute Engine, "Arm VMs on Compute Engine")."""
 
+OF_NETWORKS = (GkeFeature.PRIVATE_SERVICES_ACCESS, GkeFeature.PROXY_SUBNET)
 DEFAULT_ZONES = 3
 PODS_PER_NODE = 256
 """Addresses that a node takes of the pods' range: a /24 for up to 110 pods (GKE, "Configure maximum Pods per
@@ -49,8 +50,9 @@ def not_the_words(key: str, value: str | None, pattern: str, wanted: str) -> Ite
 
 
 def lacks(cluster: GcpCluster, feature: GkeFeature) -> bool:
-    """Whether an existing cluster is not said to have this; a created one has what it needs."""
-    return bool(cluster.existing) and feature not in cluster.has
+    """Whether an existing cluster or network is not said to have this; what is made has what it needs."""
+    there = cluster.existing or (cluster.create and cluster.create.subnet and feature in OF_NETWORKS)
+    return bool(there) and feature not in cluster.has
 
 
 @rule
@@ -65,8 +67,13 @@ def the_existing_google_cluster(cluster: GcpCluster) -> Iterator[Problem]:
     yield from not_the_words(
         "mlflow:cluster.existing", cluster.existing, CLUSTER_NAME, "the name of a GKE cluster"
     )
-    if cluster.has and not cluster.existing:
-        yield Problem(HAS, "is about an existing cluster; the stack knows what its own has. Remove it")
+    subnet = cluster.create.subnet if cluster.create else None
+    if cluster.has and not (cluster.existing or subnet):
+        yield Problem(
+            HAS, "is about an existing cluster or network; the stack knows what its own has. Remove it"
+        )
+    elif subnet and not set(cluster.has) <= set(OF_NETWORKS):
+        yield Problem(HAS, "names what a created cluster has by itself; say only what its network has")
     if len(set(cluster.has)) != len(cluster.has):
         yield Problem(HAS, "names a feature twice; name each once")
     if cluster.location and not cluster.existing:
@@ -108,9 +115,19 @@ def nodes_of_gke(cluster: GcpCluster) -> Iterator[Problem]:
 
 
 @rule
+def one_network(cluster: GcpCluster) -> Iterator[Problem]:
+    new = cluster.create
+    if new and new.subnet:
+        for name in said(new, "network"):
+            yield Problem(f"{CREATE}.{name}", f"is made nowhere: {CREATE}.subnet is there already; remove it")
+        if new.subnet.pods == new.subnet.services:
+            yield Problem(f"{CREATE}.subnet.services", "is the range for pods; name another secondary range")
+
+
+@rule
 def room_for_nodes(cluster: GcpCluster) -> Iterator[Problem]:
     new = cluster.create
-    if new is None or new.compute is GkeMode.AUTOPILOT:
+    if new is None or new.compute is GkeMode.AUTOPILOT or new.subnet:
         return
     try:
         pods = new.address_range.num_addresses // 2

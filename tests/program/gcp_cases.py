@@ -27,6 +27,10 @@ PLAIN: dict[str, Any] = {
 """What takes everything of ``Pulumi.gcp.yaml`` away but the cloud, its project and its region."""
 
 FOUND: Mapping[str, Mapping[str, Any]] = {
+    "gcp:compute/getSubnetwork:getSubnetwork": {
+        "network": "https://www.googleapis.com/compute/v1/projects/acme-ml/global/networks/corp",
+        "secondaryIpRanges": [{"rangeName": "gke-pods"}, {"rangeName": "gke-services"}],
+    },
     "gcp:sql/getDatabaseInstance:getDatabaseInstance": {
         "databaseVersion": "POSTGRES_17",
         "settings": [{"databaseFlags": [{"name": "cloudsql.iam_authentication", "value": "on"}]}],
@@ -86,6 +90,14 @@ GCP_CASES: Mapping[str, Settings] = {
     | {
         "gcp": {"iap": {"members": ["group:ml@example.com", "user:ada@example.com"]}},
         "exposure": {"ingress": {"host": HOST, "allow": OFFICE, "anonymous": True}},
+    },
+    "gcp in an existing network": PLAIN
+    | {
+        "cluster": {
+            "create": {"subnet": {"name": "apps", "pods": "gke-pods", "services": "gke-services"}},
+            "has": ["private-services-access"],
+        },
+        "exposure": {"internal": {}},
     },
     "gcp with images from Cloud Build": PLAIN | {"gcp": {"builder": "cloud-build"}},
     "gcp with everything set": PLAIN

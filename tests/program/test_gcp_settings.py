@@ -80,6 +80,8 @@ def bootstrap(plan: Plan) -> dict[str, str]:
     return environment(plan, job)
 
 
+IN_A_SUBNET = create(subnet={"name": "apps", "pods": "gke-pods", "services": "gke-services"})
+
 ROWS = [
     Row("tags", {"tags": {"team": "a"}}, lambda p: instance(p)["userLabels"]["team"] == "a"),
     Row(
@@ -314,6 +316,25 @@ ROWS = [
             p.one("Deployment", "proxy")
             and "initContainers" not in {k for k, v in pod_spec(p.one("Deployment", "server")).items() if v}
         ),
+    ),
+    Row(
+        "cluster.create.subnet.name",
+        IN_A_SUBNET,
+        lambda p: (
+            not p.of_type("Subnetwork")
+            and given(p, "Cluster")["network"] == "projects/acme-ml/global/networks/corp"
+            and given(p, "Cluster")["subnetwork"] == "mock-sentinel-getSubnetwork-id"
+        ),
+    ),
+    Row(
+        "cluster.create.subnet.pods",
+        IN_A_SUBNET,
+        lambda p: given(p, "Cluster")["ipAllocationPolicy"]["clusterSecondaryRangeName"] == "gke-pods",
+    ),
+    Row(
+        "cluster.create.subnet.services",
+        IN_A_SUBNET,
+        lambda p: given(p, "Cluster")["ipAllocationPolicy"]["servicesSecondaryRangeName"] == "gke-services",
     ),
     Row(
         "gcp.builder",

@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 import yaml
 
-from components.settings import SettingsError
 from tests.program.conftest import plan, plan_of
 from tests.program.gcp_cases import GCP_CASES, OFFICE, PLAIN
 from tests.program.test_aws_stack import modules_after
@@ -148,6 +147,10 @@ def test_only_the_listed_ranges_stand_in_a_plan(gcp_case: str) -> None:
         ("gcp in an existing cluster with an existing database and bucket", "Bucket"),
         ("gcp in an existing cluster with an existing database and bucket", "Repository"),
         ("gcp in an existing cluster with an existing database and bucket", "Image"),
+        ("gcp in an existing network", "Network"),
+        ("gcp in an existing network", "Subnetwork"),
+        ("gcp in an existing network", "RouterNat"),
+        ("gcp in an existing network", "Connection"),
         ("gcp with a finished database", "DatabaseInstance"),
         ("gcp with a database and artifacts in the cluster", "DatabaseInstance"),
         ("gcp with a database and artifacts in the cluster", "Bucket"),
@@ -306,6 +309,11 @@ def test_a_project_that_is_wrong_is_refused_before_anything_is_asked_of_google(
             "without Workload Identity",
         ),
         (
+            ("gcp:compute/getSubnetwork:getSubnetwork", {"secondaryIpRanges": [{"rangeName": "gke-pods"}]}),
+            "gcp in an existing network",
+            "gke-services is no secondary range of subnet apps; it has gke-pods",
+        ),
+        (
             ("gcp:sql/getDatabaseInstance:getDatabaseInstance", {"databaseVersion": "MYSQL_8_4"}),
             "gcp with a finished database",
             "but the existing instance is MYSQL_8_4",
@@ -325,7 +333,8 @@ def test_an_existing_thing_that_does_not_fit_is_refused(
             answer = {**(super().looked_up(token, arguments) or {}), "databaseVersion": "POSTGRES_17"}
             return {**answer, **(found[1] if token == found[0] else {})}
 
-    with pytest.raises(SettingsError, match="nothing was changed") as refused:
+    # A SettingsError, or Pulumi's own that quotes it.
+    with pytest.raises(ValueError, match="nothing was changed") as refused:
         run("gcp", answers=Unfit(), overrides=GCP_CASES[case])
     assert advice in str(refused.value)
 

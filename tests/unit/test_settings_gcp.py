@@ -326,6 +326,36 @@ STORES: list[tuple[str, dict[str, Any], str, str]] = [
     ),
 ]
 
+SUBNET = {"name": "apps", "pods": "pods", "services": "services"}
+NETWORK = [
+    (
+        "two networks",
+        {"cluster": {"create": {"subnet": SUBNET, "network": "10.0.0.0/16"}}},
+        "mlflow:cluster.create.network",
+        "remove it",
+    ),
+    (
+        "one range for two things",
+        {"cluster": {"create": {"subnet": {**SUBNET, "services": "pods"}}}},
+        "mlflow:cluster.create.subnet.services",
+        "another secondary range",
+    ),
+    (
+        "what a created cluster has in any network",
+        {"cluster": {"create": {"subnet": SUBNET}, "has": ["network-policy"]}},
+        "mlflow:cluster.has",
+        "only what its network has",
+    ),
+    (
+        "an internal ingress in a network without proxies",
+        {
+            "cluster": {"create": {"subnet": SUBNET}},
+            "exposure": {"ingress": {"host": "mlflow.example.com", "internal": True}},
+        },
+        "mlflow:exposure.ingress.internal",
+        "list proxy-subnet",
+    ),
+]
 IMAGES = [
     (
         "a builder of ready images",
@@ -336,7 +366,7 @@ IMAGES = [
 ]
 
 
-BAD = [*IMAGES, *CLUSTER, *IDENTITY, *ENTRANCES, *STORES]
+BAD = [*IMAGES, *NETWORK, *CLUSTER, *IDENTITY, *ENTRANCES, *STORES]
 
 
 @pytest.mark.unit

@@ -17,7 +17,7 @@ from ...settings.errors import Problem, SettingsError
 from ...settings.gcp import GcpStack, GkeMode, NewGcpCluster
 from .control_plane import ControlPlane, ControlPlaneArgs
 from .load_balancers import Entrances, EntrancesArgs
-from .network import ClusterNetwork, ClusterNetworkArgs
+from .network import ClusterNetwork, ClusterNetworkArgs, ClusterPlace, existing_place
 from .nodes import DEFAULT_ZONES, NodeAccount, NodeAccountArgs, Nodes, NodesArgs
 from .provider import Project
 from .storage import storage_class
@@ -118,16 +118,7 @@ def connect(settings: GcpStack, project: Project) -> GcpCluster:
 
 def _made(settings: GcpStack, new: NewGcpCluster, project: Project) -> _Facts:
     opts = pulumi.ResourceOptions(providers=[project.provider])
-    ingress = settings.exposure.ingress
-    network = ClusterNetwork(
-        f"{NAME}-network",
-        ClusterNetworkArgs(
-            project=project,
-            address_range=new.address_range,
-            proxies=bool(ingress and ingress.internal),
-        ),
-        opts=opts,
-    )
+    place = existing_place(new.subnet, project) if new.subnet else _made_place(settings, new, project)
     account = NodeAccount(f"{NAME}-nodes", NodeAccountArgs(project=project), opts=opts)
     # Without names: three zones that GKE chooses.
     zones = list(new.zones) or None
@@ -136,10 +127,10 @@ def _made(settings: GcpStack, new: NewGcpCluster, project: Project) -> _Facts:
         ControlPlaneArgs(
             project=project,
             settings=new,
-            network=network,
+            place=place,
             zones=zones,
             node_account=account.email,
-            wait_for=[*project.apis.of("container"), account, *network.ready],
+            wait_for=[*project.apis.of("container"), account, *place.ready],
             protect=settings.protected(pulumi.get_stack()),
         ),
         opts=opts,
@@ -173,12 +164,25 @@ def _made(settings: GcpStack, new: NewGcpCluster, project: Project) -> _Facts:
         location=project.region,
         server=server,
         authority=authority,
-        network=network.network.id,
-        subnetwork=network.subnetwork.id,
+        network=place.network,
+        subnetwork=place.subnetwork,
         nodes=account.member,
-        private_services=network.ranges.private_services,
+        private_services=place.private_services,
         made=made,
     )
+
+
+def _made_place(settings: GcpStack, new: NewGcpCluster, project: Project) -> ClusterPlace:
+    ingress = settings.exposure.ingress
+    return ClusterNetwork(
+        f"{NAME}-network",
+        ClusterNetworkArgs(
+            project=project,
+            address_range=new.address_range,
+            proxies=bool(ingress and ingress.internal),
+        ),
+        opts=pulumi.ResourceOptions(providers=[project.provider]),
+    ).place
 
 
 def _dns_server(endpoints: Any) -> str:

@@ -10,7 +10,7 @@ import pulumi
 import pulumi_gcp as gcp
 
 from ...settings.gcp import GkeMode, NewGcpCluster
-from .network import PODS, SERVICES, ClusterNetwork
+from .network import ClusterPlace
 from .provider import Project
 
 container = gcp.container
@@ -32,7 +32,7 @@ class ControlPlaneArgs:
 
     project: Project
     settings: NewGcpCluster
-    network: ClusterNetwork
+    place: ClusterPlace
     zones: Sequence[str] | None
     node_account: pulumi.Input[str]
     wait_for: Sequence[pulumi.Resource]
@@ -55,11 +55,12 @@ class ControlPlane(pulumi.ComponentResource):
         self.cluster = container.Cluster(
             name,
             location=args.project.region,
-            network=args.network.network.id,
-            subnetwork=args.network.subnetwork.id,
+            network=args.place.network,
+            subnetwork=args.place.subnetwork,
             networking_mode="VPC_NATIVE",
             ip_allocation_policy=container.ClusterIpAllocationPolicyArgs(
-                cluster_secondary_range_name=PODS, services_secondary_range_name=SERVICES
+                cluster_secondary_range_name=args.place.pods,
+                services_secondary_range_name=args.place.services,
             ),
             private_cluster_config=container.ClusterPrivateClusterConfigArgs(
                 enable_private_nodes=True, enable_private_endpoint=not args.settings.access.public

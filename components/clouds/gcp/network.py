@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pulumi
 import pulumi_gcp as gcp
 
+from ...settings.errors import Problem, SettingsError
+from ...settings.gcp import ExistingSubnet
 from .provider import Project
 
 compute = gcp.compute
@@ -39,6 +42,60 @@ def address_ranges(whole: ipaddress.IPv4Network) -> Ranges:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ClusterPlace:
+    """Where a created cluster goes.
+
+    :ivar network, subnetwork: their ids.
+    :ivar pods, services: names of the subnet's secondary ranges.
+    :ivar private_services: where Cloud SQL takes its addresses from; None in a network that was there.
+    :ivar ready: what must exist before a node can reach anything outside, and an Ingress its proxies.
+    """
+
+    network: pulumi.Output[str]
+    subnetwork: pulumi.Output[str]
+    pods: str
+    services: str
+    private_services: ipaddress.IPv4Network | None = None
+    ready: Sequence[pulumi.Resource] = ()
+
+
+def existing_place(subnet: ExistingSubnet, project: Project) -> ClusterPlace:
+    """A subnet that is there already.
+
+    :raises SettingsError: in an Output, when it lacks one of the ranges.
+    """
+    found = gcp.compute.get_subnetwork_output(
+        name=subnet.name, region=project.region, project=project.id, opts=project.invoke
+    )
+    checked = pulumi.Output.all(
+        network=found.network, id=found.id, ranges=found.secondary_ip_ranges.apply(_range_names)
+    ).apply(lambda known: _checked(subnet, known))
+    return ClusterPlace(
+        network=checked["network"], subnetwork=checked["id"], pods=subnet.pods, services=subnet.services
+    )
+
+
+def _range_names(ranges: Sequence[Any]) -> list[str]:
+    return [one.range_name for one in ranges]
+
+
+def _checked(subnet: ExistingSubnet, known: dict[str, Any]) -> dict[str, str]:
+    problems = [
+        Problem(
+            f"mlflow:cluster.create.subnet.{what}",
+            f"{name} is no secondary range of subnet {subnet.name}; it has "
+            f"{', '.join(known['ranges']) or 'none'}",
+        )
+        for what, name in (("pods", subnet.pods), ("services", subnet.services))
+        if name not in known["ranges"]
+    ]
+    if problems:
+        raise SettingsError(problems, stack=pulumi.get_stack())
+    # The look-up gives an address, everything else goes by the path in it.
+    return {"network": known["network"].rpartition("/v1/")[2], "id": known["id"]}
+
+
+@dataclass(frozen=True, kw_only=True)
 class ClusterNetworkArgs:
     """Inputs of :class:`ClusterNetwork`.
 
@@ -52,15 +109,12 @@ class ClusterNetworkArgs:
 
 
 class ClusterNetwork(pulumi.ComponentResource):
-    """A VPC with one subnet in the region; nodes have private addresses and go out through Cloud NAT.
-
-    :ivar ready: what must exist before a node can reach anything outside, and an Ingress its proxies.
-    """
+    """A VPC with one subnet in the region; nodes have private addresses and go out through Cloud NAT."""
 
     network: gcp.compute.Network
     subnetwork: gcp.compute.Subnetwork
     ranges: Ranges
-    ready: list[pulumi.Resource]
+    place: ClusterPlace
 
     def __init__(
         self, name: str, args: ClusterNetworkArgs, opts: pulumi.ResourceOptions | None = None
@@ -76,9 +130,17 @@ class ClusterNetwork(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self, depends_on=args.project.apis.of("compute")),
         )
         self.subnetwork = self._subnetwork()
-        self.ready = [self._nat()]
+        ready: list[pulumi.Resource] = [self._nat()]
         if args.proxies:
-            self.ready.append(self._proxy_subnetwork())
+            ready.append(self._proxy_subnetwork())
+        self.place = ClusterPlace(
+            network=self.network.id,
+            subnetwork=self.subnetwork.id,
+            pods=PODS,
+            services=SERVICES,
+            private_services=self.ranges.private_services,
+            ready=ready,
+        )
         self.register_outputs({})
 
     def _subnetwork(self) -> gcp.compute.Subnetwork:
