@@ -12,7 +12,6 @@ from .cluster import Cluster
 from .server import JobLogLevels
 from .stack import Cloud, Shared
 
-
 SubdomainName = Annotated[
     str, StringConstraints(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$")
 ]

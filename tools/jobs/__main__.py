@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
-import urllib.error
-import urllib.request
-from base64 import b64encode
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,12 +13,10 @@ from components.jobs.names import EXPERIMENT, RUN_LABEL, STAGE_LABEL
 from tools.common import Failure, cli
 from tools.deployed import Deployed, find
 from tools.jobs.follow import ended
-from tools.jobs.here import credentials
+from tools.jobs.server import Server
 from tools.jobs.services import services, table_of
 from tools.jobs.template import JOB_LABEL, argo_pipelines, is_pipeline, templates
 
-LIMIT = 10
-"""Seconds for an answer of the server."""
 NEWEST = 1000
 """Runs that are looked through for the last one of each job."""
 out = Console(highlight=False, emoji=False)
@@ -58,8 +52,8 @@ def main(argv: list[str]) -> int:
 def last_runs(deployed: Deployed, known: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Job's name → its newest run in MLflow, which keeps runs when their Jobs are long gone."""
     wanted = {each["metadata"]["annotations"][EXPERIMENT] for each in known.values() if not is_pipeline(each)}
-    user = credentials(deployed)
-    listed = _ask(deployed, user, "experiments/search", {"max_results": 10000}).get("experiments", [])
+    server = Server(deployed)
+    listed = server.ask("experiments/search", {"max_results": 10000}).get("experiments", [])
     ids = [each["experiment_id"] for each in listed if each["name"] in wanted]
     if not ids:
         return {}
@@ -70,7 +64,7 @@ def last_runs(deployed: Deployed, known: dict[str, dict[str, Any]]) -> dict[str,
         "max_results": NEWEST,
     }
     found: dict[str, dict[str, Any]] = {}
-    for run in _ask(deployed, user, "runs/search", query).get("runs", []):
+    for run in server.ask("runs/search", query).get("runs", []):
         found.setdefault(_tags(run)["job.name"], run)
     return found
 
@@ -130,27 +124,6 @@ def _created(job: dict[str, Any]) -> str:
 
 def _tags(run: dict[str, Any]) -> dict[str, str]:
     return {tag["key"]: tag["value"] for tag in run["data"].get("tags", [])}
-
-
-def _ask(deployed: Deployed, user: dict[str, str], call: str, body: dict[str, Any]) -> dict[str, Any]:
-    """A call of MLflow's REST API.
-
-    :raises Failure: when the server does not answer it.
-    """
-    address = f"{deployed.url}/api/2.0/mlflow/{call}"
-    request = urllib.request.Request(address, json.dumps(body).encode(), {"Content-Type": "application/json"})
-    if user:
-        pair = f"{user['MLFLOW_TRACKING_USERNAME']}:{user['MLFLOW_TRACKING_PASSWORD']}"
-        request.add_header("Authorization", f"Basic {b64encode(pair.encode()).decode()}")
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(request, timeout=LIMIT) as answer:
-            return json.load(answer)
-    except OSError as error:
-        reason = error.read(300).decode() if isinstance(error, urllib.error.HTTPError) else error
-        raise Failure(
-            f"{address}: {reason}", f"is the server up? make status STACK={deployed.stack}"
-        ) from None
 
 
 if __name__ == "__main__":
