@@ -14,19 +14,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy.engine import make_url
+
 from components.database_engines import Engine
 from tests.cluster.stack import kubectl
 from tests.cluster.token_databases.judges import Judge
 from tests.cluster.token_databases.servers import Done, own_namespace
 from tests.cluster.token_databases.world import World as Databases
 from tests.emulators.azure_entra import Entra, RefusedError
-from tests.emulators.azure_plan import USE, Real, azure_plan, injected
+from tests.emulators.azure_plan import USE, Real, azure_plan, identity, injected
 from tests.emulators.azure_world import AUDIENCE, World, azure_world
-from tests.program.azure_cases import READER
+from tests.program.azure_cases import ADMINISTRATOR
+from tests.program.reading import environment
+from tools.offline import Plan
+from tools.offline.wire import plain
 from tools.render import manifests
 
 USER = "azured"
-"""Of MLflow, and its database: the databases are shared with other tests."""
+"""Of MLflow, and its database, unless the settings say others: other tests have users there too."""
 DATABASE_AUDIENCE = "https://ossrdbms-aad.database.windows.net"
 FOLDER, FILE = "/var/run/secrets/azure/tokens", "azure-identity-token"
 """Where the webhook puts the token (Azure Workload Identity, "Mutating Admission Webhook")."""
@@ -107,26 +112,29 @@ class AzureStack:
     def up(self) -> None:
         """Apply everything, each when what it needs is there, as the program does."""
         for one in self.manifests:
-            self.kubectl("apply", "-f", "-", stdin=json.dumps(one))
-            if one["kind"] == "Job":
-                self.finish(one["metadata"]["name"])
+            self.apply(one)
         words = ["rollout", "status", "deployment/mlflow-server", "--timeout=170s"]
         told = self.kubectl(*words, check=False)
         assert "successfully rolled out" in told, told + self.log("deployment/mlflow-server")
 
-    def again(self, name: str) -> str:
-        """Run a Job once more; its log."""
-        (job,) = [
-            one for one in self.manifests if one["kind"] == "Job" and one["metadata"]["name"].startswith(name)
-        ]
-        self.kubectl("delete", "job", job["metadata"]["name"])
-        self.kubectl("apply", "-f", "-", stdin=json.dumps(job))
-        return self.finish(job["metadata"]["name"])
+    def bootstrap(self) -> str:
+        """Run the bootstrap's Job with what it needs, for the first time or once more; its log."""
+        found = self.manifests
+        names = [f"{one['kind']}/{one['metadata']['name']}" for one in found]
+        last = next(i for i, name in enumerate(names) if name.startswith("Job/mlflow-bootstrap"))
+        for one in found[:last]:
+            self.apply(one)
+        self.kubectl("delete", names[last], "--ignore-not-found")
+        return self.apply(found[last])
 
-    def finish(self, job: str) -> str:
-        """Wait for a Job; its log."""
-        told = self.kubectl("wait", f"job/{job}", "--for=condition=Complete", "--timeout=170s", check=False)
-        log = self.log(f"job/{job}")
+    def apply(self, one: Mapping[str, Any]) -> str:
+        """Apply one object; of a Job the log, once it is through."""
+        self.kubectl("apply", "-f", "-", stdin=json.dumps(one))
+        if one["kind"] != "Job":
+            return ""
+        job = f"job/{one['metadata']['name']}"
+        told = self.kubectl("wait", job, "--for=condition=Complete", "--timeout=170s", check=False)
+        log = self.log(job)
         assert "condition met" in told, told + log
         return log
 
@@ -193,57 +201,68 @@ class AzureStack:
         return manifest | {"spec": manifest["spec"] | {"template": template | {"spec": spec}}}
 
 
-def _settings(databases: Databases, engine: Engine, namespace: str) -> dict[str, Any]:
-    images = {kind: databases.images[name]["reference"] for kind, name in _IMAGES.items()}
-    database: dict[str, Any] = {"engine": str(engine), "name": USER, "user": USER}
-    if engine is Engine.MYSQL:
-        database["directoryReader"] = READER
-    return {"namespace": namespace, "images": images, "database": database, "server": {"replicas": 1}}
-
-
-_IMAGES = {"server": "tracking-server", "job": "job"}
+def _settings(
+    databases: Databases, engine: Engine, namespace: str, more: Mapping[str, Any]
+) -> dict[str, Any]:
+    images = {"server": databases.images["tracking-server"], "job": databases.images["job"]}
+    return {
+        **more,
+        "namespace": namespace,
+        "images": {kind: image["reference"] for kind, image in images.items()},
+        "database": {"engine": str(engine), "name": USER, "user": USER, **more["database"]},
+        "server": {"replicas": 1},
+    }
 
 
 @contextmanager
-def azure_stack(databases: Databases, engine: Engine, namespace: str, folder: Path) -> Iterator[AzureStack]:
-    """The stack, up on one of the databases.
+def azure_stack(
+    databases: Databases, engine: Engine, namespace: str, folder: Path, more: Mapping[str, Any]
+) -> Iterator[AzureStack]:
+    """The stack before it is up, on one of the databases, whose administrator is there.
 
-    :param databases: the judge of this one knows the stack's users as long as it is up.
+    :param databases: the judge of this one knows the stack's users meanwhile.
+    :param more: settings, of the database too.
     """
     cluster, place = databases.cluster, databases.places[engine]
     found = json.loads(kubectl(cluster, "default", "get", "--raw", "/.well-known/openid-configuration"))
     real = Real(issuer=found["issuer"], database=place.server.host)
-    planned = azure_plan(_settings(databases, engine, namespace), real)
+    planned = azure_plan(_settings(databases, engine, namespace, more), real)
     tokens = ReviewedTokens(cluster, found["issuer"])
     with ExitStack() as stack:
         azure = stack.enter_context(
             azure_world(planned, folder, tokens, databases.authority, cluster["hostAddress"])
         )
         stack.enter_context(own_namespace(cluster, namespace))
-        names = {"server": "mlflow-server", "admin": "mlflow-database-admin"}
-        identities = {
-            who: next(one for one in azure.entra.identities if one.name.startswith(name))
-            for who, name in names.items()
-        }
+        admin, admin_id = _administrator(planned, engine)
         claim = "oid" if engine is Engine.POSTGRESQL else "appid"
-        users = {
-            user: one.object_id if claim == "oid" else one.client_id
-            for user, one in ((USER, identities["server"]), (identities["admin"].name, identities["admin"]))
-        }
+        order = environment(planned, planned.one("Job", "bootstrap"))
+        user = str(make_url(order["DATABASE_URI"]).username)
+        users = {user: order["IDENTITY_ID"], admin: admin_id}
         before = place.court.judge
         place.court.judge = DatabaseJudge(azure.entra, claim, users, before)
         stack.callback(setattr, place.court, "judge", before)
-        made = AzureStack(cluster, namespace, engine, azure, databases, identities["admin"].name)
-        made.kubectl(
-            "create", "configmap", "system-cas", f"--from-literal=ca.pem={azure.authority.certificate}"
-        )
-        _administrator(made)
-        made.up()
+        made = AzureStack(cluster, namespace, engine, azure, databases, admin)
+        trusted = f"--from-literal=ca.pem={azure.authority.certificate}"
+        made.kubectl("create", "configmap", "system-cas", trusted)
+        _prepare(made)
         yield made
 
 
-def _administrator(stack: AzureStack) -> None:
-    """What the management API makes of an Entra administrator, which it is told the identity of."""
+def _administrator(planned: Plan, engine: Engine) -> tuple[str, str]:
+    """The Entra administrator that the plan gives the server, or that an existing server has: name and id."""
+    kind, name, identifier = {
+        Engine.POSTGRESQL: ("AdministratorsMicrosoftEntra", "principalName", "objectId"),
+        Engine.MYSQL: ("AzureADAdministrator", "login", "sid"),
+    }[engine]
+    for one in planned.of_type(kind):
+        given = plain(one.inputs)
+        return given[name], given[identifier]
+    there = identity(ADMINISTRATOR.rpartition("/")[2])
+    return there["name"], there["principalId" if engine is Engine.POSTGRESQL else "clientId"]
+
+
+def _prepare(stack: AzureStack) -> None:
+    """What Azure makes of an Entra administrator in the database."""
     query = stack.databases.places[stack.engine].server.query
     if stack.engine is Engine.POSTGRESQL:
         query(

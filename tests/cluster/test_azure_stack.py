@@ -10,6 +10,7 @@ import base64
 import json
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +20,7 @@ from tests.cluster.azure_stack import DATABASE_AUDIENCE, USER, AzureStack, azure
 from tests.cluster.stack import Stage, eventually
 from tests.cluster.token_databases.world import World
 from tests.emulators.azure_storage import AUDIENCE as STORAGE_AUDIENCE
+from tests.program.azure_cases import ADMINISTRATOR, EXISTING, READER
 
 NAMESPACE = "pytest-azure"
 MAKE = """
@@ -83,7 +85,10 @@ def azure(
 ) -> Iterator[AzureStack]:
     stage.clear()  # the node has room for one
     tell(f"  … the Azure stack on {engine}")
-    with azure_stack(token_world, engine, NAMESPACE, tmp_path_factory.mktemp(f"azure-{engine}")) as made:
+    folder = tmp_path_factory.mktemp(f"azure-{engine}")
+    database = {"directoryReader": READER} if engine is Engine.MYSQL else {}
+    with azure_stack(token_world, engine, NAMESPACE, folder, {"database": database}) as made:
+        made.up()
         tell(f"  ✓ the Azure stack on {engine}")
         yield made
 
@@ -117,7 +122,7 @@ def test_the_rendered_stack_comes_up_with_tokens_alone(azure: AzureStack) -> Non
 def test_the_bootstrap_runs_again_and_changes_nothing(azure: AzureStack, engine: Engine) -> None:
     roles = ROLES if engine is Engine.POSTGRESQL else USERS
     before = query(azure, roles)
-    log = azure.again("mlflow-bootstrap")
+    log = azure.bootstrap()
     assert "done" in log
     assert "eyJ" not in log
     assert query(azure, roles) == before
@@ -127,6 +132,9 @@ def test_the_bootstrap_runs_again_and_changes_nothing(azure: AzureStack, engine:
         assert ours.startswith(f"{USER}|f|f|f|t|"), ours
         assert "azure_ad_user" in ours
         assert azure.admin not in ours
+        (server,) = [one for one in azure.azure.entra.identities if one.name.startswith("mlflow-server")]
+        known = query(azure, f"SELECT objectid, isadmin FROM principals WHERE rolname = '{USER}'")  # noqa: S608
+        assert known == f"{server.object_id}|0"
     else:
         assert ours.split("\t")[-2:] == ["N", "N"]
 
@@ -206,3 +214,22 @@ def test_a_pod_of_another_account_signs_in_to_nothing(azure: AzureStack) -> None
     assert "no Entra token for database user" in done.out
     assert "trusts nobody who is system:serviceaccount:" in azure.azure.entra.refused[-1]
     assert len(verdicts(azure)) == asked
+
+
+def test_an_existing_server_gets_user_and_database_from_the_administrator_that_it_has(
+    token_world: World, tmp_path: Path
+) -> None:
+    """The Job is an identity that was there before the stack, by a federated credential of the stack's."""
+    user = "by_theirs"
+    database = {
+        "existing": {"instance": "shared"}, "resourceGroup": "shared", "administrator": ADMINISTRATOR,
+        "name": user, "user": user,
+    }  # fmt: skip
+    more = {"cluster": EXISTING, "database": database, "artifacts": {"access": "public"}}
+    with azure_stack(token_world, Engine.POSTGRESQL, f"{NAMESPACE}-existing", tmp_path, more) as stack:
+        for _ in range(2):
+            assert "done" in stack.bootstrap()
+        assert {name for name, _ in stack.azure.entra.given} == {"database-admins"}
+        assert set(verdicts(stack, "database-admins")) == {None}
+        assert query(stack, f"SELECT has_database_privilege('{user}', '{user}', 'CONNECT')") == "t"
+        assert query(stack, f"SELECT has_schema_privilege('{user}', 'public', 'CREATE')", user) == "t"

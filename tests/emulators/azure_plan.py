@@ -38,8 +38,7 @@ class Real(Fitting):
         identifier, outputs = super().created(token, name, urn, inputs)
         match token.rpartition(":")[2]:
             case "UserAssignedIdentity":
-                ids = {key: str(uuid5(NAMESPACE_DNS, f"{name} {key}")) for key in ("clientId", "principalId")}
-                outputs |= {**ids, "name": f"{name}1a2b3c4d", "tenantId": TENANT}
+                outputs |= identity(f"{name}1a2b3c4d")
             case "StorageAccount":
                 outputs["name"] = f"{name}1a2b3c4d"
                 identifier = f"{ACCOUNTS}/{outputs['name']}"
@@ -57,9 +56,20 @@ class Real(Fitting):
         if token.endswith(":getStorageAccount"):
             name = arguments["accountName"]
             return {**(found or {}), "name": name, "id": f"{ACCOUNTS}/{name}"}
+        if token.endswith(":getUserAssignedIdentity"):
+            return {**(found or {}), **identity(arguments["resourceName"])}
+        if token.endswith(":getServer") and self._database:
+            on = {"activeDirectoryAuth": "Enabled"}
+            return {**(found or {}), "fullyQualifiedDomainName": self._database, "authConfig": on}
         if token.endswith(":getManagedCluster"):
             return {**(found or {}), "oidcIssuerProfile": {"enabled": True, "issuerURL": self._issuer}}
         return found
+
+
+def identity(name: str) -> dict[str, str]:
+    """What Azure says of a user-assigned identity."""
+    ids = {key: str(uuid5(NAMESPACE_DNS, f"{name} {key}")) for key in ("clientId", "principalId")}
+    return {**ids, "name": name, "tenantId": TENANT}
 
 
 def container_id(account: str, container: str) -> str:
@@ -106,11 +116,12 @@ class Assignment:
 
 
 def managed_identities(planned: Plan) -> list[ManagedIdentity]:
-    """Every identity of the plan, with its federated credentials."""
+    """Every identity that the plan makes or gives a federated credential to, with these."""
     credentials = [plain(one.inputs) for one in planned.of_type("FederatedIdentityCredential")]
+    names = [str(plain(one.outputs["name"])) for one in planned.of_type("UserAssignedIdentity")]
+    names += [one["resourceName"] for one in credentials]
     found = []
-    for one in planned.of_type("UserAssignedIdentity"):
-        made = {key: str(plain(one.outputs[key])) for key in ("name", "clientId", "principalId")}
+    for made in map(identity, dict.fromkeys(names)):
         trusts = tuple(
             FederatedCredential(each["issuer"], each["subject"], tuple(each["audiences"]))
             for each in credentials

@@ -269,7 +269,7 @@ def own_namespace(cluster: Mapping[str, Any], name: str) -> Iterator[str]:
     """A namespace that is new, and gone afterwards."""
 
     def there() -> bool:
-        return name in kubectl(cluster, "default", "get", "namespace", "-o", "name")
+        return f"namespace/{name}" in kubectl(cluster, "default", "get", "namespace", "-o", "name").split()
 
     if there():
         kubectl(cluster, "default", "delete", "namespace", name, "--wait=false")
