@@ -12,7 +12,7 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 from ..contracts import IngressFlavor, Text, TrackingAccess
-from ..settings.services import Serving
+from ..settings.services import ServiceIngress, Serving
 from ..tracking.labels import labels, selector
 from .names import REPLICAS, SERVICE_LABEL
 
@@ -86,7 +86,7 @@ class Served(pulumi.ComponentResource):
         if args.settings.replicas > 1:
             self._disruption_budget()
         if args.settings.ingress and self._flavor:
-            self._ingress(args.settings.ingress.host, self._flavor, service)
+            self._ingress(args.settings.ingress, self._flavor, service)
         self.register_outputs({})
 
     def _metadata(self, annotations: Mapping[str, Text] | None = None) -> meta.ObjectMetaArgs:
@@ -210,7 +210,7 @@ class Served(pulumi.ComponentResource):
             opts=self._child,
         )
 
-    def _ingress(self, host: str, flavor: IngressFlavor, service: core.Service) -> None:
+    def _ingress(self, settings: ServiceIngress, flavor: IngressFlavor, service: core.Service) -> None:
         backend = networking.IngressBackendArgs(
             service=networking.IngressServiceBackendArgs(
                 name=self._args.service, port=networking.ServiceBackendPortArgs(name=HTTP)
@@ -227,9 +227,12 @@ class Served(pulumi.ComponentResource):
                 ingress_class_name=flavor.class_name,
                 rules=[
                     networking.IngressRuleArgs(
-                        host=host, http=networking.HTTPIngressRuleValueArgs(paths=[path])
+                        host=settings.host, http=networking.HTTPIngressRuleValueArgs(paths=[path])
                     )
                 ],
+                tls=[networking.IngressTLSArgs(hosts=[settings.host], secret_name=settings.tls_secret)]
+                if settings.tls_secret
+                else None,
             ),
             opts=pulumi.ResourceOptions(
                 parent=self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from .errors import Problem
-from .exposure import Exposure
+from .exposure import EntranceApi, Exposure, Ingress
 from .job_rules import (
     command_problems,
     environment_problems,
@@ -106,17 +106,36 @@ def service_entrances(
         other = hosts.setdefault(one.ingress.host, key)
         if other != key:
             yield Problem(f"{key}.host", f"is that of {other} as well; choose another")
-        if cloud is Cloud.GCP and not ingress.class_name:
-            yield Problem(
-                key,
-                "needs another controller than GKE's own, whose address and certificate are for one host; "
-                "name one in mlflow:exposure.ingress.className",
-            )
+        yield from _controller(key, one, ingress, cloud)
         if isinstance(one, Service) and one.ready_path is None:
             yield Problem(
                 key.removesuffix("ingress") + "readyPath", "is missing; load balancers ask it who is ready"
             )
         yield from _without_sign_in(key, one, exposure, auth)
+
+
+def _controller(key: str, one: Serving, ingress: Ingress, cloud: Cloud) -> Iterator[Problem]:
+    if ingress.api is EntranceApi.GATEWAY:
+        yield Problem(
+            key, "needs an Ingress; mlflow:exposure.ingress.api gateway is for the server alone so far"
+        )
+    if cloud is Cloud.GCP and not ingress.class_name:
+        yield Problem(
+            key,
+            "needs another controller than GKE's own, whose address and certificate are for one host; "
+            "name one in mlflow:exposure.ingress.className",
+        )
+    secret = one.ingress.tls_secret if one.ingress else None
+    if ingress.tls_secret and not secret:
+        yield Problem(
+            f"{key}.tlsSecret",
+            "is missing: the server's entrance is https, by a certificate for its own host; name the Secret "
+            "with one for this host",
+        )
+    if secret and not ingress.class_name:
+        yield Problem(
+            f"{key}.tlsSecret", "only fits a controller that mlflow:exposure.ingress.className names"
+        )
 
 
 def _without_sign_in(key: str, one: Serving, exposure: Exposure, auth: Auth) -> Iterator[Problem]:

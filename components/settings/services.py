@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-from .base import DNS_LABEL, HostName, Model
+from .base import DNS_LABEL, DnsLabel, HostName, Model
 from .cron import checked_schedule, checked_time_zone
 from .workloads import Pod, Workload
 
@@ -36,7 +36,10 @@ class ServiceIngress(Model):
     """A host of its own at the stack's ingress controller (`exposure.ingress`), under the same ranges."""
 
     host: HostName
-    """The name under which it is reached; the controller's certificate must hold it as well."""
+    """The name under which it is reached."""
+    tls_secret: DnsLabel | None = None
+    """Secret of type kubernetes.io/tls in the stack's namespace, with the certificate for `host`. Needed
+    where `exposure.ingress.tlsSecret` is set; otherwise the controller's certificate must hold `host`."""
     anonymous: bool = False
     """Say true as well, where the stack has a sign-in: nobody is asked for a password here."""
 

@@ -107,6 +107,13 @@ SERVING: list[Row] = [
         ingress(),
         lambda m: m.of("Ingress")["spec"]["rules"][0]["host"] == "churn.example.com",
     ),
+    Row(
+        "ingress.tlsSecret",
+        ingress(tlsSecret="churn-tls"),
+        lambda m: (
+            m.of("Ingress")["spec"]["tls"] == [{"hosts": ["churn.example.com"], "secretName": "churn-tls"}]
+        ),
+    ),
 ]
 SERVICE_ROWS = [
     *(row for row in test_jobs.ROWS if row.path in setting_paths(Workload) and row.path not in OTHER_WAYS),
@@ -553,6 +560,29 @@ def test_gkes_own_controller_serves_one_host() -> None:
     }
     with pytest.raises(Failure, match=r"mlflow:modelServers\.a\.ingress: needs another controller"):
         plan(exposed, stack="gcp")
+
+
+def test_a_service_beside_an_https_entrance_names_a_certificate_of_its_own() -> None:
+    entrance = {"ingress": {**OPEN["exposure"]["ingress"], "tlsSecret": "server-tls"}}
+    told = refusal("service", ingress(), {"exposure": entrance})
+    assert "mlflow:services.train.ingress.tlsSecret: is missing" in told
+    assert made(service_plan(ingress(tlsSecret="churn-tls"), exposure=entrance)).of("Ingress")["spec"]["tls"]
+    own = {"host": "mlflow.example.com", "allow": ["203.0.113.0/24"]}
+    exposed = {"model": MODEL, "ingress": {"host": "c.example.com", "anonymous": True, "tlsSecret": "x"}}
+    with pytest.raises(Failure, match=r"modelServers\.a\.ingress\.tlsSecret: only fits a controller"):
+        plan({"modelServers": {"a": exposed}, "exposure": {"ingress": own}}, stack="aws")
+
+
+def test_a_gateway_has_no_place_for_services_so_far() -> None:
+    gateway = {
+        "api": "gateway",
+        "host": "mlflow.example.com",
+        "className": "approuting-istio",
+        "allow": ["203.0.113.0/24"],
+    }
+    exposed = {"model": MODEL, "ingress": {"host": "c.example.com", "anonymous": True}}
+    with pytest.raises(Failure, match=r"mlflow:modelServers\.a\.ingress: needs an Ingress"):
+        plan({"modelServers": {"a": exposed}, "exposure": {"ingress": gateway}}, stack="azure")
 
 
 def test_a_namespace_is_told_of_a_named_controller_only() -> None:
