@@ -16,7 +16,6 @@ from .cluster import Nodes
 from .errors import Problem
 from .exposure import EntranceApi, Exposure
 from .rules import rule
-from .services import ModelServers, Services
 from .stack import Groups
 from .versions import Product
 
@@ -203,25 +202,6 @@ def azure_ingress(exposure: Exposure, azure: Azure) -> Iterator[Problem]:  # noq
     of_gateway = ingress.class_name == GATEWAY_OF_AZURE
     if of_gateway and ingress.api is not EntranceApi.GATEWAY:
         yield Problem("mlflow:exposure.ingress.api", f"must be gateway for className {GATEWAY_OF_AZURE}")
-
-
-@rule
-def services_behind_an_azure_gateway(
-    exposure: Exposure,
-    services: Services,
-    model_servers: ModelServers,
-    azure: Azure,  # noqa: ARG001
-) -> Iterator[Problem]:
-    if exposure.ingress is None or exposure.ingress.api is not EntranceApi.GATEWAY:
-        return
-    for section, found in (("services", services), ("modelServers", model_servers)):
-        for name, one in found.items():
-            if one.ingress:
-                yield Problem(
-                    f"mlflow:{section}.{name}.ingress",
-                    "needs an ingress controller; the stack's entrance is a Gateway, which is the server's "
-                    "alone. Remove it, or say mlflow:exposure.ingress.api: ingress",
-                )
 
 
 @rule

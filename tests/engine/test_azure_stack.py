@@ -83,16 +83,19 @@ NETWORK_AND_CLUSTER = [
 ]
 
 
+TRADED: list[str] = []
+"""The tenants for whose tokens the registry was asked to give one of its own."""
+
+
 @pytest.fixture(scope="module", autouse=True)
 def called(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Whoever runs ``az`` is told on; the registry trades tokens here, and deleted names stay taken."""
     folder = tmp_path_factory.mktemp("nowhere")
-    traded: list[tuple[str, str, str]] = []
 
     def exchange(address: str, tenant: str, token: str) -> str:
         assert re.fullmatch(r"https://mlflowregistry[0-9a-f]{8}\.azurecr\.io", address)
         assert token.startswith("planted-entra-token-")
-        traded.append((address, tenant, token))
+        TRADED.append(tenant)
         return "planted-registry-password"
 
     packages = ("azure-native", "docker-build", "kubernetes", "random")
@@ -104,7 +107,6 @@ def called(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setattr("components.clouds.azure.registry_login.exchange", exchange)
         patch.setenv(LINGERING, str(folder / "lingering"))
         yield calls
-    assert traded, "images were pushed"
 
 
 @pytest.fixture(scope="module")
@@ -141,6 +143,7 @@ def test_up_makes_what_the_preview_said_and_a_second_one_finds_nothing_to_do(
 @pytest.mark.core
 def test_no_password_or_token_is_readable_in_what_is_kept(made: Made) -> None:
     project, _, _ = made
+    assert set(TRADED) == {"22222222-2222-2222-2222-222222222222"}, "images were pushed"
     for planted in ("planted-password-", "planted-registry-password"):
         assert planted in shown(project), "an export shows secrets: both must have been there"
     assert readable(project, b"planted-") == []
@@ -350,6 +353,39 @@ def test_an_up_that_a_quota_stopped_goes_on_and_what_is_there_is_neither_made_no
     assert unordered(project, order) == []
     # What the verb compares with the last time is what the program wrote down then.
     verbs.up("azure", tmp_path)
+    gone = project.destroy()
+    assert not gone.failed, gone.text
+
+
+def test_a_gateway_and_a_borrowed_administrator_come_change_and_go(tmp_path: Path) -> None:
+    borrowed = (
+        "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/shared/providers/"
+        "Microsoft.ManagedIdentity/userAssignedIdentities/database-admins"
+    )
+    there = {"existing": {"instance": "shared"}, "resourceGroup": "shared", "administrator": borrowed}
+    entrance = {
+        "api": "gateway", "className": "approuting-istio", "host": "mlflow.example.com",
+        "allow": ["203.0.113.0/24"], "tlsSecret": "mlflow-tls",
+    }  # fmt: skip
+    wanted = EXISTING | {"database": there, "exposure": {"ingress": entrance}}
+    project = CloudProject(tmp_path, "azure", SETTINGS)
+    project.change(**wanted)
+    made = project.bring_up()
+    assert not made.failed, made.text
+    ids = project.ids()
+    name = "mlflow-database-admin-mlflow-database-admin"
+    (credential,) = [id_ for urn, id_ in ids.items() if name_of(urn) == name]
+    assert "/resourceGroups/shared/" in credential
+    assert credential.endswith("/mlflow-azure-mlflow-database-admin")
+    bootstrap = (
+        "Job mlflow-bootstrap",
+        "FederatedIdentityCredential mlflow-database-admin-mlflow-database-admin",
+    )
+    assert unordered(project, [("HTTPRoute", "Gateway"), ("Gateway", "Namespace"), bootstrap]) == []
+    narrowed = entrance | {"allow": ["198.51.100.0/24"]}
+    project.change(**wanted | {"exposure": {"ingress": narrowed}})
+    changed = project.bring_up()
+    assert changed.steps == [("update", "mlflow-exposure-entrance-gateway")], changed.text
     gone = project.destroy()
     assert not gone.failed, gone.text
 

@@ -248,7 +248,7 @@ ENTRANCES: list[tuple[str, dict[str, Any], str, str]] = [
             },
         },
         "mlflow:modelServers.churn.ingress",
-        "the server's alone",
+        "for the server alone",
     ),
     (
         "a certificate's Secret for no class",
