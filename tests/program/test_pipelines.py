@@ -18,6 +18,7 @@ from components.settings.pipelines import Pipeline
 from tests.program.argo_models import models, unknown
 from tests.program.conftest import Settings, plan
 from tests.program.pod_security import containers, violations
+from tests.program.reading import environment
 from tools.common import ROOT, Failure
 from tools.offline import Plan
 from tools.offline.wire import plain
@@ -302,10 +303,15 @@ def test_its_rights_are_those_its_stages_need_in_its_namespace() -> None:
 
 def test_it_signs_in_to_the_tracking_server_only_to_look_up_models() -> None:
     secret = {"auth": {"mode": "basic"}}
-    asks = Made(pipeline_plan({}, **secret)).pod["containers"][0]["envFrom"]
-    assert [kind for each in asks for kind in each] == ["configMapRef", "secretRef"]
-    stages = {"stages": {"load": {"job": "load"}}}
-    assert not Made(pipeline_plan(stages, **secret)).pod["containers"][0].get("envFrom")
+    tracking = {"MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"}
+
+    def finds(pipeline: Settings) -> set[str]:
+        found = Made(pipeline_plan(pipeline, **secret))
+        cron = found.plan.one("CronJob", "mlflow-pipelines-daily")
+        return tracking & environment(found.plan, cron, found.pod["containers"][0]).keys()
+
+    assert finds({}) == tracking
+    assert finds({"stages": {"load": {"job": "load"}}}) == set()
 
 
 def test_a_failed_stage_is_final_and_a_killed_pod_has_a_successor() -> None:
