@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -152,6 +152,8 @@ def small_pod(
     :param signs_in: it also asks the tracking server.
     """
     token, mount = token_volume()
+    # As values: a ConfigMap's name may be another one when this pod has a successor.
+    told: Mapping[str, Text] = {**access.environment, **POD_ENV} if signs_in else POD_ENV
     secrets = [access.secret] if signs_in and access.secret is not None else []
     container = core.ContainerArgs(
         name="main",
@@ -159,8 +161,8 @@ def small_pod(
         image_pull_policy="IfNotPresent",
         command=command,
         working_dir="/",  # where the scripts' package is
-        env=[core.EnvVarArgs(name=key, value=value) for key, value in POD_ENV.items()] + list(env),
-        env_from=env_from([access.config_map] if signs_in else [], secrets),
+        env=[core.EnvVarArgs(name=key, value=value) for key, value in told.items()] + list(env),
+        env_from=env_from([], secrets, optional=True),
         volume_mounts=[
             core.VolumeMountArgs(name="launcher", mount_path=LAUNCHER_FOLDER, read_only=True),
             core.VolumeMountArgs(name="tmp", mount_path=TMP),

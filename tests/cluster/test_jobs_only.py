@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -204,6 +205,27 @@ def test_an_attempt_after_an_up_has_the_jobs_settings_or_ends_it_at_once(team: T
     told = team.verb("logs", "--job", "secret").text
     assert "API_TOKEN of the Job's secrets is no longer there" in told
     team.verb("stop", "--job", "plain")
+
+
+def test_a_schedule_leaves_a_run_out_while_one_by_hand_works(team: Team) -> None:
+    waits = ["python", "-c", "import time; time.sleep(600)"]
+    team.configure(busy=team.job(command=waits, schedule="* * * * *", suspended=True))
+    for key, value in zip(("USERNAME", "PASSWORD"), team.server.jobs, strict=True):
+        words = ("--group", "sign-in", "--name", "user", "--key", f"MLFLOW_TRACKING_{key}")
+        team.verb("secret", *words, stdin=value)
+    team.verb("up")
+    done = team.verb("run", "--job", "busy", "--detach")
+    assert "cronjobs/status" not in done.text
+    eventually(lambda: team.running("busy"), 120, "busy does not work")
+    team.kubectl("patch", "cronjob", "busy", "--patch", '{"spec": {"suspend": false}}')
+    time.sleep(70)  # a run is due each minute
+    jobs = team.kubectl("get", "jobs", "--selector", "mlflow/job=busy", "-o", "name").split()
+    assert len(jobs) == 1, jobs
+    team.kubectl("delete", *jobs)
+    due = ("get", "jobs", "--selector", "mlflow/job=busy", "-o", "name")
+    eventually(
+        lambda: set(team.kubectl(*due).split()) - set(jobs), 90, "its schedule starts nothing any more"
+    )
 
 
 def test_what_the_team_may_not_do_is_found_before_anything_is_made(team: Team) -> None:

@@ -77,7 +77,7 @@ AWAITED = {
 }  # fmt: skip
 VERBS = {
     "make run": [("batch", "jobs", "create"), ("batch", "jobs", "list"), ("", "pods", "list"),
-                 ("batch", "cronjobs/status", "patch")],
+                 ("batch", "cronjobs/status", "get"), ("batch", "cronjobs/status", "patch")],
     "make train": [("batch", "jobs", "create"), ("", "configmaps", "create")],
     "make stop": [("batch", "jobs", "delete")],
     "make logs": [("", "pods/log", "get"), ("apps", "deployments", "list")],

@@ -179,6 +179,19 @@ def test_an_object_leads_back_to_its_setting(kind: str, name: str, labels: dict,
     assert key_of({"kind": kind, "metadata": {"name": name, "labels": labels}}) == key
 
 
+def test_what_serves_or_runs_in_order_leads_back_to_its_section_and_a_workspace_to_its_claim() -> None:
+    def key(kind: str, label: str, **annotations: str) -> str:
+        metadata = {"name": "x", "labels": {f"mlflow/{label}": "one"}, "annotations": annotations}
+        return key_of({"kind": kind, "metadata": metadata})
+
+    assert key("Deployment", "service") == "mlflow:services.one"
+    assert key("Ingress", "service") == "mlflow:services.one"
+    assert key("Deployment", "service", **{"mlflow/model": "models:/a@b"}) == "mlflow:modelServers.one"
+    assert key("CronJob", "pipeline") == "mlflow:pipelines.one"
+    assert key("CronJob", "job") == "mlflow:jobs.one"
+    assert key("PersistentVolumeClaim", "job") == "mlflow:jobs.one.workspace.claim"
+
+
 def test_warnings_leave_the_exit_code_at_zero_and_what_fails_comes_first(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

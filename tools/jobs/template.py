@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import copy
+import json
 import secrets
 import time
 from typing import Any
@@ -20,7 +21,7 @@ from components.jobs.names import (
 )
 from components.local_code import NotServable, archived
 from components.settings.pipelines import PipelineEngine
-from tools.common import ROOT, Failure, step
+from tools.common import ROOT, Failure, console, step
 from tools.deployed import Deployed
 from tools.jobs.follow import ended
 from tools.settings import settings_of
@@ -143,7 +144,26 @@ def start(deployed: Deployed, found: dict[str, Any], parameters: list[str], ref:
         uid = deployed.kubectl("create", "-f", "-", "-o", "jsonpath={.metadata.uid}", manifest=manifest)
         if code:
             deployed.kubectl("create", "-f", "-", manifest=_archive(job, uid, code, found))
+    note_run(deployed, name, job, uid)
     return job
+
+
+def note_run(deployed: Deployed, name: str, job: str, uid: str) -> None:
+    """Put a run by hand among the active ones of its template's status.
+
+    The CronJob controller goes by that list alone when a run is due, and takes what has ended off it: without
+    this, a schedule starts a second run beside one by hand, whatever `concurrency` says.
+    """
+    reference = {"apiVersion": "batch/v1", "kind": "Job", "name": job, "uid": uid}
+    try:
+        (known,) = deployed.objects("cronjobs", "--field-selector", f"metadata.name={name}")
+        active = [*known.get("status", {}).get("active", []), {**reference, "namespace": deployed.namespace}]
+        patch = json.dumps({"status": {"active": active}})
+        deployed.kubectl("patch", "cronjob", name, "--subresource=status", "--type=merge", "--patch", patch)
+    except Failure:
+        console.print(
+            f"[yellow]…[/] {name}: its schedule will not know of this run: you may not patch cronjobs/status"
+        )
 
 
 def manifest_of(found: dict[str, Any], job: str) -> dict[str, Any]:
