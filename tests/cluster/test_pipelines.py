@@ -277,24 +277,26 @@ def test_an_evicted_pod_leaves_its_stages_alone_and_a_stopped_pipeline_ends_them
 
 
 def test_a_stage_waits_for_a_run_by_hand_of_its_job(pipelines: Pipelines) -> None:
-    pipelines.run("left", "--detach", "--param", "seconds=25")
-    run = pipelines.start("wide")
+    pipelines.run("left", "--detach", "--param", "seconds=600")
+    run = pipelines.start("waits")
 
     def waits() -> bool:
         logs = pipelines.stack.kubectl(
             "logs", "--selector", f"batch.kubernetes.io/job-name={run}", check=False
         )
-        return "left waits for Job left-" in logs
+        return "slow waits for Job left-" in logs
 
     eventually(waits, 120, "the stage does not wait")
-    eventually(lambda: pipelines.ended(run), 400, f"{run} does not end")
-    assert pipelines.ended(run) == "Complete"
+    assert pipelines.jobs(run) == {}
+    pipelines.stop("left")
+    pipelines.works("left", run)
+    pipelines.stop("waits")
 
 
 def test_parameters_and_refs_are_refused_for_a_pipeline(pipelines: Pipelines) -> None:
-    refused = pipelines.run("wide", "--param", "seconds=1", check=False)
+    refused = pipelines.run("breaks", "--param", "seconds=1", check=False)
     assert refused.code == 1
-    assert "wide is a pipeline, which takes neither PARAMS nor REF" in refused.told
+    assert "breaks is a pipeline, which takes neither PARAMS nor REF" in refused.told
 
 
 @pytest.mark.core
