@@ -166,6 +166,9 @@ def test_an_up_before_the_first_registration_succeeds_and_says_that_there_is_no_
     )
     assert "2/2" in services.status("echo")
     assert "waits for its first roll" in services.status("waiting")
+    clone, name = services.stack.clone, services.stack.name
+    assert "service: commit " in clone.verb("logs", name, "--job", "echo").out
+    assert "predict: no model yet" in clone.verb("logs", name, "--part", "model-watch").out
 
 
 @pytest.mark.core
