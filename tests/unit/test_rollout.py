@@ -89,6 +89,22 @@ def test_a_model_server_is_rolled_to_the_version_that_its_alias_leads_to_now(
         roll(cluster, "serve")
 
 
+def test_a_model_server_that_has_pods_for_the_version_is_not_rolled_again_unless_it_is_stuck(
+    cluster: Pretend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rollout, "Registry", Known)
+    deployment(cluster, 1)
+    found = cluster.objects["deployments", "serve"]
+    found["metadata"]["annotations"]["mlflow/model"] = "models:/churn@champion"
+    found["spec"]["template"]["metadata"]["annotations"] = {"mlflow/model-version": "models:/churn/7"}
+    assert roll(cluster, "serve")["metadata"]["generation"] == 1
+    assert cluster.asked == []
+    condition = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}
+    found["status"] = {"conditions": [condition]}
+    roll(cluster, "serve")
+    assert cluster.asked == [("PATCH", "deployments", "serve")]
+
+
 def test_a_tracking_server_that_is_away_for_a_moment_is_asked_again(
     cluster: Pretend, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -39,6 +39,8 @@ class Failed(Exception):  # noqa: N818 - what a person sees
 def roll(api, name, by=""):
     """Begin a rollout: new pods one after the other, and the first ones where there were none.
 
+    A model server whose pods are for the right version already is left as it is.
+
     :param by: who asks, kept on the pods; :func:`rolled_by` tells it.
     :returns: the Deployment.
     """
@@ -48,6 +50,10 @@ def roll(api, name, by=""):
     pods = {ROLLED: now, ROLLED_BY: by or None}
     if MODEL in said:
         pods[VERSION] = _version(name, said[MODEL])
+        now_served = (found["spec"]["template"]["metadata"].get("annotations") or {}).get(VERSION)
+        if now_served == pods[VERSION] and found["spec"].get("replicas") and not _stuck(found):
+            log.info("%s has pods for %s already", name, now_served)
+            return found
     spec = {"template": {"metadata": {"annotations": pods}}}
     if found["spec"].get("replicas") == 0:
         wanted = said.get(WANTED)
@@ -91,13 +97,19 @@ def done(found, name):
         return False
     if wanted == 0:
         raise Failed("somebody scaled it to no pods")
-    conditions = {each["type"]: each for each in status.get("conditions", [])}
-    if conditions.get("Progressing", {}).get("reason") == "ProgressDeadlineExceeded":
+    if _stuck(found):
+        conditions = {each["type"]: each for each in status["conditions"]}
         limit, refused = found["spec"].get("progressDeadlineSeconds"), conditions.get("ReplicaFailure", {})
         blocked = f" ({refused['message']})" if refused.get("status") == "True" else ""
         raise Failed(f"no new pod became ready within {limit} s{blocked}")
     counts = [status.get(each, 0) for each in ("replicas", "updatedReplicas", "availableReplicas")]
     return counts == [wanted] * 3
+
+
+def _stuck(found):
+    """Whether the controller has given a rollout up."""
+    conditions = {each["type"]: each for each in found.get("status", {}).get("conditions", [])}
+    return conditions.get("Progressing", {}).get("reason") == "ProgressDeadlineExceeded"
 
 
 def explained(api, name, trouble):
