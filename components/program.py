@@ -38,7 +38,17 @@ def build(settings: AnyStack) -> dict[str, Any]:
             name, TrackingArgs(settings=settings, foundation=foundation, protect=protect), opts=opts
         )
     workloads(name, settings, foundation, server.access, opts)
-    return server.exports
+    return {**server.exports, "jobsPods": _pods(server.access, foundation)}
+
+
+def _pods(access: TrackingAccess, foundation: Foundation) -> dict[str, Any]:
+    """What a pod of `make train` shares with those of jobs, beside its account and environment."""
+    return {
+        "labels": dict(access.pod_labels),
+        "annotations": dict(access.job_annotations),
+        "authority": access.authority,
+        "pullSecrets": list(foundation.images.pull_secrets),
+    }
 
 
 def workloads(

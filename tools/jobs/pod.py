@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Mapping
 from typing import Any
 
 from components.jobs.names import LAUNCHER
@@ -12,16 +13,10 @@ from tools.deployed import Deployed
 from tools.jobs.follow import follow
 from tools.jobs.project import Project
 
-UID = GID = 10001
-"""User and group of the job image (its Dockerfile's USER)."""
+PROJECT = "/project"
+"""Where the pod finds the project's files."""
 KEPT = 3600
 """Seconds for which a finished Job stays, for `make logs JOB=…`; Kubernetes then removes it."""
-STOP_SECONDS = 30
-RESOURCES = {
-    "requests": {"cpu": "250m", "memory": "768Mi"},
-    "limits": {"cpu": "2", "memory": "2Gi"},
-}
-"""Two MLflow processes and the project itself: 0.2 GB each plus its data."""
 
 
 def labels(project: Project) -> dict[str, str]:
@@ -43,61 +38,11 @@ def job_manifest(
     parameters: list[str],
     limit: int,
 ) -> dict[str, Any]:
-    """The Job. It passes the restricted Pod Security standard.
+    """The Job, whose pod is made as those of job templates are.
 
     :param items: volume items that restore the project's files from the ConfigMap ``name``.
     :param limit: seconds after which Kubernetes ends it.
     """
-    outputs = deployed.outputs
-    environment: list[dict[str, Any]] = [{"configMapRef": {"name": outputs["jobsConfigMap"]}}]
-    if outputs.get("jobsSecret"):
-        environment.append({"secretRef": {"name": outputs["jobsSecret"]}})
-    command = ["python", "/launcher/launcher.py", "/project", "--experiment", project.name]
-    command += [word for text in parameters for word in ("--param", text)]
-    command += [word for tag in project.tags().items() for word in ("--tag", "=".join(tag))]
-    container = {
-        "name": "train",
-        "image": outputs["images"]["job"],
-        "imagePullPolicy": "IfNotPresent",
-        "command": command,
-        "env": [{"name": "HOME", "value": "/tmp"}, {"name": "TMPDIR", "value": "/tmp"}],  # noqa: S108
-        "envFrom": environment,
-        "volumeMounts": [
-            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - an emptyDir of the pod's own
-            {"name": "project", "mountPath": "/project", "readOnly": True},
-            {"name": "launcher", "mountPath": "/launcher", "readOnly": True},
-        ],
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
-        "resources": RESOURCES,
-        "terminationMessagePolicy": "FallbackToLogsOnError",
-    }
-    pod = {
-        "restartPolicy": "Never",
-        "serviceAccountName": outputs["jobsServiceAccount"],
-        "automountServiceAccountToken": False,
-        "enableServiceLinks": False,
-        "terminationGracePeriodSeconds": STOP_SECONDS,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": UID,
-            "runAsGroup": GID,
-            "fsGroup": GID,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
-        "containers": [container],
-        "volumes": [
-            {"name": "tmp", "emptyDir": {"sizeLimit": "5Gi"}},
-            {"name": "project", "configMap": {"name": name, "items": items}},
-            {
-                "name": "launcher",
-                "configMap": {"name": name, "items": [{"key": LAUNCHER.name, "path": LAUNCHER.name}]},
-            },
-        ],
-    }
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -106,9 +51,66 @@ def job_manifest(
             "backoffLimit": 0,  # each retry would be another run
             "activeDeadlineSeconds": limit,
             "ttlSecondsAfterFinished": KEPT,
-            "template": {"metadata": {"labels": labels(project)}, "spec": pod},
+            "template": _pod(deployed, project, name, items, parameters),
         },
     }
+
+
+def _pod(
+    deployed: Deployed, project: Project, name: str, items: list[dict[str, str]], parameters: list[str]
+) -> dict[str, Any]:
+    """The pod's template, of the stack's exports."""
+    # Late: Pulumi's classes take a second to load.
+    from pulumi_kubernetes.core import v1 as core
+
+    from components.contracts import Images, TrackingAccess
+    from components.jobs.pod import LAUNCHER_FOLDER, PodArgs, container_of, pod_labels, pod_of
+    from components.jobs.source import Code
+    from components.settings.workloads import Pod
+
+    outputs = deployed.outputs
+    shared = outputs.get("jobsPods") or {}
+    source = core.ConfigMapVolumeSourceArgs(name=name, items=[core.KeyToPathArgs(**each) for each in items])
+    command = ["python", f"{LAUNCHER_FOLDER}/{LAUNCHER.name}", PROJECT, "--experiment", project.name]
+    command += [word for text in parameters for word in ("--param", text)]
+    command += [word for tag in project.tags().items() for word in ("--tag", "=".join(tag))]
+    image = outputs["images"]["job"]
+    args = PodArgs(
+        main="train",
+        command=command,
+        code=Code(
+            place=PROJECT,
+            volumes=[core.VolumeArgs(name="project", config_map=source)],
+            mounts=[core.VolumeMountArgs(name="project", mount_path=PROJECT, read_only=True)],
+        ),
+        access=TrackingAccess(
+            namespace=deployed.namespace,
+            account=outputs["jobsServiceAccount"],
+            config_map=outputs["jobsConfigMap"],
+            secret=outputs.get("jobsSecret"),
+            authority=shared.get("authority"),
+            pod_labels=shared.get("labels", {}),
+            job_annotations=shared.get("annotations", {}),
+        ),
+        images=Images(server=image, job=image, third_party={}, pull_secrets=shared.get("pullSecrets", ())),
+        launcher=name,
+        labels=labels(project),
+    )
+    settings = Pod()
+    pod = pod_of(settings, args, container_of(settings, args), restart_policy="Never")
+    metadata = {"labels": pod_labels(args), "annotations": dict(args.access.job_annotations)}
+    return {"metadata": metadata, "spec": as_json(pod)}
+
+
+def as_json(value: Any) -> Any:
+    """Pulumi's classes for Kubernetes' objects as the API server takes them, without what is not set."""
+    from pulumi import _types
+
+    if _types.is_input_type(type(value)):
+        value = _types.input_type_to_dict(value)
+    if isinstance(value, Mapping):
+        return {key: as_json(item) for key, item in value.items() if item is not None}
+    return [as_json(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def run_as_pod(deployed: Deployed, project: Project, parameters: list[str], limit: int) -> tuple[str, str]:
