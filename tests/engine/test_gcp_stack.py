@@ -7,10 +7,8 @@ cluster. Every test that changes something works on a copy of one stack that cam
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +16,11 @@ import pytest
 
 from tests.engine.anyprovider.plugin import DELAY, FAIL
 from tests.engine.aws_order import unordered
-from tests.engine.conftest import Outcome, Project, place_plugins
+from tests.engine.cloud_project import CloudProject
+from tests.engine.cloud_project import nowhere as isolated
+from tests.engine.conftest import Outcome
 from tests.engine.test_interrupted import being_made, kill_when
-from tools.common import ROOT, Failure
+from tools.common import Failure
 from tools.engine import verbs
 from tools.engine.progress import kind_of
 from tools.engine.workspace import root_program
@@ -42,7 +42,6 @@ SETTINGS: dict[str, Any] = {
     "mlflow:auth": {"mode": "basic"},
     "mlflow:server": {"replicas": 2},
 }
-PROGRAM = f"import runpy\nrunpy.run_path({str(ROOT / '__main__.py')!r}, run_name='__main__')\n"
 
 ORDER = [
     # Pods go before the rights and the user with which they sign in, and those before what they open.
@@ -75,26 +74,11 @@ ORDER = [
 """What is destroyed first, and what only then."""
 
 
-class GcpProject(Project):
+@dataclass
+class GcpProject(CloudProject):
     """A throw-away project whose program is this checkout's own, with stack ``gcp``."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        shutil.copy(ROOT / "Pulumi.yaml", self.root)
-        (self.root / "__main__.py").write_text(PROGRAM)
-        self.configure(SETTINGS)
-
-    def change(self, **settings: Any) -> None:
-        """Other values for some of the keys below ``mlflow:``."""
-        self.configure(SETTINGS | {f"mlflow:{key}": value for key, value in settings.items()})
-
-    def bring_up(self) -> Outcome:
-        return self.up(root_program(self.root))
-
-    def ids(self) -> dict[str, str]:
-        """URN → identifier, of everything that exists."""
-        resources = (self.stack.export_stack().deployment or {}).get("resources") or []
-        return {each["urn"]: each["id"] for each in resources if each.get("id")}
+    settings: Mapping[str, Any] = field(default_factory=lambda: SETTINGS)
 
 
 Made = tuple[GcpProject, Outcome, Outcome]
@@ -104,20 +88,9 @@ Made = tuple[GcpProject, Outcome, Outcome]
 def nowhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """No credentials, no network, no cluster, and a ``gcloud`` that tells when somebody runs it."""
     folder = tmp_path_factory.mktemp("nowhere")
-    place_plugins(folder / "bin", "gcp", "docker-build", "kubernetes", "random")
-    called = folder / "called"
-    for tool in ("gcloud", "gke-gcloud-auth-plugin", "kubectl", "docker"):
-        script = folder / "bin" / tool
-        script.write_text(f'#!/bin/sh\necho {tool} "$@" >> {called}\nexit 1\n')
-        script.chmod(script.stat().st_mode | stat.S_IXUSR)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PATH", str(folder / "bin"), prepend=":")
-        patch.setenv("KUBECONFIG", str(folder / "none"))
-        patch.setenv("no_proxy", "127.0.0.1,localhost")
-        for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
-            patch.setenv(name, "http://127.0.0.1:9")
-        for name in [name for name in os.environ if name.startswith(("GOOGLE_", "CLOUDSDK_", "GCLOUD_"))]:
-            patch.delenv(name)
+    packages = ("gcp", "docker-build", "kubernetes", "random")
+    tools = ("gcloud", "gke-gcloud-auth-plugin", "kubectl", "docker")
+    with isolated(folder, *packages, tools=tools, prefixes=("GOOGLE_", "CLOUDSDK_", "GCLOUD_")) as called:
         yield called
 
 
@@ -149,8 +122,7 @@ def released(made: Made, tmp_path_factory: pytest.TempPathFactory) -> GcpProject
 
 
 def _copy(project: GcpProject, folder: Path) -> GcpProject:
-    shutil.copytree(project.root, folder / "gcp", symlinks=True)
-    return GcpProject(folder / "gcp", "gcp")
+    return project.copy(folder)
 
 
 @pytest.mark.core
