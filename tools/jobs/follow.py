@@ -8,25 +8,31 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from rich.markup import escape
+
 from components.jobs.names import FETCH
 from tools.common import Failure, console, step
 from tools.deployed import Deployed
 
-START_LIMIT = 180
-"""Seconds for a pod to be scheduled and its image to be pulled."""
-END_LIMIT = 120
-"""Seconds for the Job's verdict, or its next attempt, after a pod has ended; the controller waits 10 s and
-more before a new attempt."""
+PATIENCE = 180
+"""Seconds of silence before it is said why; an autoscaler's node or an image of 10 GB takes longer."""
+BACK_OFF = 20
+"""Seconds without a pod before it is said that the next attempt is due later: the controller waits 10 s, then
+twice as long each time, up to 6 min. Source: Kubernetes, "Jobs", Pod backoff failure policy."""
+CUTS = 6
+"""How often a log that brings nothing is asked for again, after 1, 2, 4 … s: half a minute in all."""
+PULLS = {"ErrImagePull", "ImagePullBackOff"}
+"""Waiting reasons that may pass: a registry that was busy."""
 HOPELESS = {
     "CreateContainerConfigError",
     "CreateContainerError",
     "ErrImageNeverPull",
-    "ErrImagePull",
-    "ImagePullBackOff",
     "InvalidImageName",
     "RunContainerError",
 }
-"""Waiting reasons that do not pass by themselves within START_LIMIT."""
+"""Waiting reasons that do not pass by themselves."""
+STAMPED = re.compile(r"(\d{4}-\d\d-\d\dT\S+) (.*)", re.DOTALL)
+"""A line of a log with its time; the kubelet writes nine digits: as text, later ones are greater."""
 RUN_LINE = re.compile(r"^launcher: experiment (\d+) run ([0-9a-f]{32})$")
 POLL = 0.4
 
@@ -34,8 +40,10 @@ POLL = 0.4
 def follow(deployed: Deployed, job: str) -> tuple[str, str] | None:
     """Pass a Job's log on, attempt after attempt, until it has ended.
 
+    Only the Job itself says that it has failed; its deadline limits every wait.
+
     :returns: ids of experiment and run of the attempt that succeeded; None when its launcher told none.
-    :raises Failure: when it fails, cannot start, or is deleted.
+    :raises Failure: when it has failed, cannot start, or is deleted.
     """
     found: tuple[str, str] | None = None
     seen: list[str] = []
@@ -44,7 +52,7 @@ def follow(deployed: Deployed, job: str) -> tuple[str, str] | None:
             console.print(f"[yellow]…[/] attempt {len(seen) + 1}, pod {pod}")
         seen.append(pod)
         for container in _containers(deployed, job, pod):
-            for line in deployed.lines("logs", "--follow", pod, "--container", container):
+            for line in log_of(deployed, pod, container):
                 print(line, end="", flush=True)
                 if told := RUN_LINE.match(line.strip()):
                     found = (told[1], told[2])
@@ -64,10 +72,62 @@ def failure(job: str, reason: str) -> Failure:
     return Failure(f"Job {job} failed: {reason}", f"its whole log: make logs JOB={job}")
 
 
+def unstarted(job: str, reason: str) -> Failure:
+    """What a person is told about a Job that is there and does not begin."""
+    return Failure(
+        f"Job {job} does not start: {reason}",
+        "Kubernetes goes on trying until the Job's deadline; mend the cause, or end it: make stop",
+    )
+
+
+def log_of(deployed: Deployed, pod: str, container: str) -> Iterator[str]:
+    """A container's log to its end, each line once; one that is cut is taken up where it was.
+
+    An API server that restarts cuts it, and so may a load balancer before it when nothing is written for
+    minutes, without an error (kubernetes/kubernetes#115836).
+
+    :raises Failure: when it cannot be read.
+    """
+    last, cuts = "", 0
+    while True:
+        try:
+            if (found := _pod(deployed, pod)) is None:
+                return
+            over = "terminated" in _state(found, container)
+            shown = last
+            for stamp, text in _stamped(deployed, pod, container, shown):
+                if stamp is not None and stamp > last:
+                    last, cuts = stamp, 0
+                if stamp is None or stamp > shown:
+                    yield text
+            if over:
+                return
+            time.sleep(POLL)
+        except Failure:
+            cuts += 1
+            if cuts == CUTS:
+                raise
+            time.sleep(2 ** (cuts - 1))
+
+
+def _stamped(deployed: Deployed, pod: str, container: str, since: str) -> Iterator[tuple[str | None, str]]:
+    """Lines with their times, from the second of ``since`` on.
+
+    What has none is the rest of the line before (of progress bars, parts end with a carriage return), or
+    kubectl's own complaint.
+    """
+    words = ["logs", "--follow", "--timestamps", pod, "--container", container]
+    stamp = None
+    for line in deployed.lines(*words, *([f"--since-time={since}"] if since else [])):
+        found = STAMPED.match(line)
+        stamp = found[1] if found else stamp
+        yield stamp, found[2] if found else line
+
+
 def _next_pod(deployed: Deployed, job: str, seen: list[str]) -> str | None:
     """The pod of the next attempt, or None when the Job has succeeded.
 
-    :raises Failure: when it has failed, or nothing happens in time.
+    :raises Failure: when it has failed, or the controller may make no pod.
     """
     if seen:
         return _wait_for_pod(deployed, job, seen)
@@ -76,8 +136,8 @@ def _next_pod(deployed: Deployed, job: str, seen: list[str]) -> str | None:
 
 
 def _wait_for_pod(deployed: Deployed, job: str, seen: list[str]) -> str | None:
-    deadline = time.monotonic() + (END_LIMIT if seen else START_LIMIT)
-    while time.monotonic() < deadline:
+    said, begin = not seen, time.monotonic()
+    while True:
         found = deployed.objects("jobs", "--field-selector", f"metadata.name={job}")
         if not found:
             raise Failure(f"Job {job} is gone", "somebody deleted it, or its time to live is over")
@@ -91,10 +151,11 @@ def _wait_for_pod(deployed: Deployed, job: str, seen: list[str]) -> str | None:
         if state == "Failed":
             raise failure(job, _verdict(found[0], pods))
         if not seen and (blocked := _blocked(deployed, job)):
-            raise failure(job, blocked)
+            raise unstarted(job, blocked)
+        if not said and time.monotonic() - begin > BACK_OFF:
+            console.print("[yellow]…[/] the next attempt waits for Kubernetes' back-off, up to 6 min")
+            said = True
         time.sleep(POLL)
-    what = f"nothing followed its last pod within {END_LIMIT} s" if seen else "no pod was made"
-    raise failure(job, what)
 
 
 def pods_of(deployed: Deployed, job: str) -> list[dict[str, Any]]:
@@ -108,9 +169,9 @@ def _containers(deployed: Deployed, job: str, pod: str) -> Iterator[str]:
 
     :raises Failure: when one cannot start.
     """
-    known = _pod(deployed, pod)
+    known = _pod(deployed, pod) or {"spec": {}}
     for name in [c["name"] for kind in ("initContainers", "containers") for c in known["spec"].get(kind, [])]:
-        deadline, reason = time.monotonic() + START_LIMIT, ""
+        said, refused = time.monotonic(), None
         while True:
             found = _pod(deployed, pod)
             if found is None:
@@ -121,14 +182,16 @@ def _containers(deployed: Deployed, job: str, pod: str) -> Iterator[str]:
                 break
             if found["status"]["phase"] in ("Failed", "Succeeded"):
                 return
-            waiting = state.get("waiting", {})
+            waiting, now = state.get("waiting", {}), time.monotonic()
             reason = _waiting_for(found, waiting)
-            if waiting.get("reason") in HOPELESS:
-                raise failure(job, f"its container {name} cannot start: {reason}")
-            # An init container may take its time; what has not even been scheduled may not.
-            before_others = "PodInitializing" not in reason
-            if before_others and time.monotonic() > deadline:
-                raise failure(job, f"its pod did not start within {START_LIMIT} s: {reason}")
+            if waiting.get("reason") in PULLS:
+                refused = refused or now
+            late = refused is not None and now - refused > PATIENCE
+            if late or waiting.get("reason") in HOPELESS:
+                raise unstarted(job, f"container {name}: {reason}")
+            if now - said > PATIENCE:
+                console.print(f"[yellow]…[/] {name} waits: {escape(reason)}")
+                said = now
             time.sleep(POLL)
 
 

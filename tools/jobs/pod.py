@@ -70,7 +70,8 @@ def _pod(
 
     outputs = deployed.outputs
     shared = outputs.get("jobsPods") or {}
-    source = core.ConfigMapVolumeSourceArgs(name=name, items=[core.KeyToPathArgs(**each) for each in items])
+    files = [core.KeyToPathArgs(key=each["key"], path=each["path"]) for each in items]
+    source = core.ConfigMapVolumeSourceArgs(name=name, items=files)
     command = ["python", f"{LAUNCHER_FOLDER}/{LAUNCHER.name}", PROJECT, "--experiment", project.name]
     command += [word for text in parameters for word in ("--param", text)]
     command += [word for tag in project.tags().items() for word in ("--tag", "=".join(tag))]
