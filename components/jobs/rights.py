@@ -1,7 +1,7 @@
 """Who may change which Deployments: an account, a Role for exactly those, and its token in one pod.
 
-Who may patch a Deployment decides what its pods run, as which account and with which Secrets of the namespace:
-such a token is worth the namespace, and only our own scripts have one.
+Who may patch a Deployment decides what its pods run, as which account and with which Secrets of the
+namespace: such a token is worth the namespace, and only our own scripts have one.
 
 Source: Kubernetes, "Using RBAC Authorization" (resourceNames), "RBAC Good Practices" (workload creation) and
 "Projected Volumes" (what a token needs).
@@ -35,7 +35,7 @@ def roller(
     opts: pulumi.ResourceOptions,
     also: Sequence[rbac.PolicyRuleArgs] = (),
 ) -> tuple[pulumi.Output[str], list[pulumi.Resource]]:
-    """An account that may get and patch these Deployments, with all that lies in that, and what ``also`` says.
+    """An account that may get and patch these Deployments, with all that lies in that, and ``also`` these.
 
     :param account: name of ServiceAccount, Role and RoleBinding.
     :returns: the account's name, and what must be there before its pods work.
