@@ -71,6 +71,8 @@ class IngressFlavor:
         knows, or it is no pod.
     :param gateway: annotations of the load balancer of a Gateway, which takes the Ingress's place; None for
         an Ingress.
+    :param gateway_tls: options of a Gateway's https listener, where its controller has the certificate.
+    :param gateway_address: name of a reserved address for a Gateway.
     """
 
     class_name: str | None
@@ -82,6 +84,8 @@ class IngressFlavor:
     health_annotation: str | None = None
     controller_namespaces: Sequence[str] = ()
     gateway: Mapping[str, Text] | None = None
+    gateway_tls: Mapping[str, Text] | None = None
+    gateway_address: Text | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

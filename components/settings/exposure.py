@@ -53,7 +53,7 @@ class Ingress(LoadBalancer):
     """An Ingress: one host name, routed by an ingress controller."""
 
     api: EntranceApi = EntranceApi.INGRESS
-    """ingress, or gateway: a Gateway and an HTTPRoute of the Gateway API (on Azure)."""
+    """ingress, or gateway: a Gateway and an HTTPRoute of the Gateway API (on Azure and Google Cloud)."""
     class_name: HostName | None = None
     """IngressClass, or GatewayClass, of a controller that the cluster has. Default: the cloud's own."""
     tls_secret: DnsLabel | None = None

@@ -49,8 +49,8 @@ def where_a_gateway_can_be(exposure: Exposure, cloud: Cloud) -> Iterator[Problem
     ingress = exposure.ingress
     if ingress is None:
         return
-    if _gateway(ingress) and cloud is not Cloud.AZURE:
-        yield Problem(f"{INGRESS}.api", "gateway only fits Azure so far; use ingress")
+    if _gateway(ingress) and cloud not in (Cloud.AZURE, Cloud.GCP):
+        yield Problem(f"{INGRESS}.api", "gateway only fits Azure and Google Cloud so far; use ingress")
     if ingress.tls_secret and not ingress.class_name:
         yield Problem(
             f"{INGRESS}.tlsSecret",

@@ -13,7 +13,7 @@ from .cloud_rules import CREATE, end_of_life, only_ipv4, pull_credentials, said
 from .cluster import Images
 from .database import ManagedDatabase, Place, SignIn
 from .errors import Problem
-from .exposure import Exposure
+from .exposure import EntranceApi, Exposure
 from .gcp import Gcp, GcpArtifacts, GcpCluster, GcpIdentityMode, GkeFeature, GkeMode, ProxyMode
 from .rules import rule
 from .stack import Cloud, Groups, place_of
@@ -210,9 +210,11 @@ def google_load_balancers(exposure: Exposure, gcp: Gcp) -> Iterator[Problem]:  #
 @rule
 def google_ingress(exposure: Exposure, cluster: GcpCluster) -> Iterator[Problem]:
     ingress = exposure.ingress
+    key = "mlflow:exposure.ingress"
+    if ingress and ingress.class_name and ingress.api is EntranceApi.GATEWAY:
+        yield Problem(f"{key}.className", "is Google's own with api: gateway; remove it")
     if ingress is None or ingress.class_name:
         return
-    key = "mlflow:exposure.ingress"
     yield from not_the_words(
         f"{key}.certificate",
         ingress.certificate,

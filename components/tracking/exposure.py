@@ -146,10 +146,10 @@ class Exposure(pulumi.ComponentResource):
                 f"{self._name}-entrance",
                 GatewayArgs(
                     settings=settings,
-                    load_balancer=flavor.gateway,
-                    annotations=flavor.annotations,
+                    flavor=flavor,
                     namespace=self._args.namespace,
                     port=HTTP,
+                    after=[self._object(one) for one in flavor.objects],
                 ),
                 opts=pulumi.ResourceOptions(parent=self),
             )

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pulumi
 import pulumi_kubernetes as kubernetes
 
-from ..contracts import Text
+from ..contracts import IngressFlavor, Text
 from ..settings.exposure import Ingress
 from .labels import SERVER, labels
 
@@ -26,17 +26,17 @@ MINUTES = pulumi.CustomTimeouts(create="10m", update="10m", delete="10m")
 class GatewayArgs:
     """Inputs of :class:`Gateway`.
 
-    :param settings: with a host and the name of a GatewayClass.
-    :param load_balancer: annotations of the load balancer that the class's controller makes.
-    :param annotations: of the Gateway itself.
+    :param settings: with a host.
+    :param flavor: how the cluster makes one.
     :param port: of the Service behind it, the server's own.
+    :param after: what is made before it, and goes after it.
     """
 
     settings: Ingress
-    load_balancer: Mapping[str, Text]
-    annotations: Mapping[str, Text]
+    flavor: IngressFlavor
     namespace: pulumi.Output[str]
     port: int
+    after: Sequence[pulumi.Resource] = ()
 
 
 class Gateway(pulumi.ComponentResource):
@@ -48,10 +48,9 @@ class Gateway(pulumi.ComponentResource):
     def __init__(self, name: str, args: GatewayArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("mlflow:tracking:Gateway", name, {}, opts)
         self._name, self._args = name, args
-        secret = args.settings.tls_secret
+        tls = self._tls()
         listeners = [_listener(HTTP, 80, "HTTP")]
-        if secret:
-            tls = {"mode": "Terminate", "certificateRefs": [{"kind": "Secret", "name": secret}]}
+        if tls:
             listeners.append(_listener(HTTPS, 443, "HTTPS") | {"tls": tls})
         for each in listeners:
             each["hostname"] = args.settings.host
@@ -59,19 +58,36 @@ class Gateway(pulumi.ComponentResource):
             "Gateway",
             SERVER,
             {
-                "gatewayClassName": args.settings.class_name,
-                "infrastructure": {"annotations": dict(args.load_balancer)},
+                "gatewayClassName": args.flavor.class_name,
+                **self._place(),
                 "listeners": listeners,
             },
-            {**args.annotations, "pulumi.com/waitFor": ADDRESS_KNOWN},
+            {**args.flavor.annotations, "pulumi.com/waitFor": ADDRESS_KNOWN},
+            args.after,
         )
         backend = {"backendRefs": [{"name": SERVER, "port": args.port}]}
-        self._route(SERVER, HTTPS if secret else HTTP, backend, gateway)
-        if secret:
+        self._route(SERVER, HTTPS if tls else HTTP, backend, gateway)
+        if tls:
             redirect = {"scheme": HTTPS, "statusCode": 301}
             to_https = {"filters": [{"type": "RequestRedirect", "requestRedirect": redirect}]}
             self._route(f"{SERVER}-to-https", HTTP, to_https, gateway)
         self.register_outputs({})
+
+    def _tls(self) -> dict[str, Any] | None:
+        """Of the https listener; None without a certificate."""
+        if secret := self._args.settings.tls_secret:
+            return {"mode": "Terminate", "certificateRefs": [{"kind": "Secret", "name": secret}]}
+        options = self._args.flavor.gateway_tls
+        return {"mode": "Terminate", "options": dict(options)} if options else None
+
+    def _place(self) -> dict[str, Any]:
+        """What the load balancer is like, and where."""
+        found: dict[str, Any] = {}
+        if self._args.flavor.gateway:
+            found["infrastructure"] = {"annotations": dict(self._args.flavor.gateway)}
+        if self._args.flavor.gateway_address:
+            found["addresses"] = [{"type": "NamedAddress", "value": self._args.flavor.gateway_address}]
+        return found
 
     def _route(self, name: str, listener: str, rule: dict[str, Any], gateway: pulumi.Resource) -> None:
         spec = {
@@ -79,7 +95,7 @@ class Gateway(pulumi.ComponentResource):
             "hostnames": [self._args.settings.host],
             "rules": [rule],
         }
-        self._object("HTTPRoute", name, spec, {}, gateway)
+        self._object("HTTPRoute", name, spec, {}, [gateway])
 
     def _object(
         self,
@@ -87,7 +103,7 @@ class Gateway(pulumi.ComponentResource):
         name: str,
         spec: dict[str, Any],
         annotations: Mapping[str, Text],
-        after: pulumi.Resource | None = None,
+        after: Sequence[pulumi.Resource],
     ) -> pulumi.Resource:
         suffix = name.removeprefix(SERVER)
         return kubernetes.apiextensions.CustomResource(
@@ -101,9 +117,7 @@ class Gateway(pulumi.ComponentResource):
                 annotations=dict(annotations),
             ),
             spec=spec,
-            opts=pulumi.ResourceOptions(
-                parent=self, depends_on=[after] if after else None, custom_timeouts=MINUTES
-            ),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=list(after), custom_timeouts=MINUTES),
         )
 
 

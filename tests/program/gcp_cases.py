@@ -99,6 +99,13 @@ GCP_CASES: Mapping[str, Settings] = {
         },
         "exposure": {"internal": {}},
     },
+    "gcp with a gateway": PLAIN
+    | {
+        "gcp": {"iap": {"members": ["group:ml@example.com"]}},
+        "exposure": {"ingress": {"api": "gateway", "host": HOST, "allow": OFFICE, "anonymous": True}},
+    },
+    "gcp with an internal gateway": PLAIN
+    | {"exposure": {"ingress": {"api": "gateway", "host": HOST, "internal": True}}},
     "gcp with images from Cloud Build": PLAIN | {"gcp": {"builder": "cloud-build"}},
     "gcp with everything set": PLAIN
     | {

@@ -391,6 +391,47 @@ def test_an_ingress_is_https_only_with_a_certificate_of_googles() -> None:
     assert plain(planned.outputs)["url"] == "https://mlflow.example.com"
 
 
+def test_a_gateway_is_the_same_load_balancer_with_the_same_guards() -> None:
+    planned = plan_of("gcp with a gateway")
+    assert not planned.of_type("Ingress")
+    gateway = given(planned, "Gateway", "gateway")["spec"]
+    assert gateway["gatewayClassName"] == "gke-l7-global-external-managed"
+    address = planned.one("GlobalAddress", "ingress").outputs["name"]
+    assert gateway["addresses"] == [{"type": "NamedAddress", "value": address}]
+    https = next(one for one in gateway["listeners"] if one["protocol"] == "HTTPS")
+    certificate = planned.one("ManagedSslCertificate")
+    assert plain(certificate.inputs)["managed"] == {"domains": ["mlflow.example.com"]}
+    options = {"networking.gke.io/pre-shared-certs": certificate.outputs["name"]}
+    assert https["tls"] == {"mode": "Terminate", "options": options}
+    plain_http = given(planned, "HTTPRoute", "to-https")["spec"]
+    assert plain_http["rules"][0]["filters"][0]["requestRedirect"]["scheme"] == "https"
+    service = {"group": "", "kind": "Service", "name": "mlflow-server"}
+    backend = given(planned, "GCPBackendPolicy")["spec"]
+    assert backend["targetRef"] == service
+    assert backend["default"]["securityPolicy"] == planned.one("SecurityPolicy").outputs["name"]
+    assert backend["default"]["iap"] == {"enabled": True}
+    assert backend["default"]["timeoutSec"] == 600
+    health = given(planned, "HealthCheckPolicy")["spec"]
+    assert health["targetRef"] == service
+    check = {"requestPath": "/health", "port": 5000}
+    assert health["default"]["config"] == {"type": "HTTP", "httpHealthCheck": check}
+    tls = given(planned, "GCPGatewayPolicy")["spec"]
+    assert tls["default"] == {"sslPolicy": planned.one("SSLPolicy").outputs["name"]}
+    assert given(planned, "Cluster")["gatewayApiConfig"] == {"channel": "CHANNEL_STANDARD"}
+    assert {"mlflow-exposure-gcpbackendpolicy"} <= outlives(planned, planned.one("Gateway", "gateway"))
+    assert planned.one("Namespace").name in outlives(planned, planned.one("HTTPRoute", "to-https"))
+
+
+def test_an_internal_gateway_has_a_private_address_and_no_certificate_by_itself() -> None:
+    planned = plan_of("gcp with an internal gateway")
+    gateway = given(planned, "Gateway", "gateway")["spec"]
+    assert gateway["gatewayClassName"] == "gke-l7-rilb"
+    assert [one["protocol"] for one in gateway["listeners"]] == ["HTTP"]
+    assert given(planned, "Address")["addressType"] == "INTERNAL"
+    assert planned.one("Subnetwork", "proxies")
+    assert not planned.of_type("ManagedSslCertificate")
+
+
 def test_a_range_list_longer_than_a_rule_takes_several() -> None:
     rules = given(plan_of("gcp with everything set"), "SecurityPolicy")["rules"]
     assert [len(one["match"]["config"]["srcIpRanges"]) for one in rules] == [10, 2, 1]

@@ -337,6 +337,11 @@ ROWS = [
         lambda p: given(p, "Cluster")["ipAllocationPolicy"]["servicesSecondaryRangeName"] == "gke-services",
     ),
     Row(
+        "exposure.ingress.api",
+        entrance("ingress", api="gateway"),
+        lambda p: p.of_type("HTTPRoute") and not p.of_type("Ingress"),
+    ),
+    Row(
         "gcp.builder",
         {"gcp": {"builder": "cloud-build"}},
         lambda p: p.of_type("Image") == [] and given(p, "Account", "builds"),

@@ -173,6 +173,7 @@ LIMITS = {
     "gcp:artifactregistry/repository:Repository": ("repositoryId", 63),
     "gcp:compute/address:Address": ("name", 63),
     "gcp:compute/globalAddress:GlobalAddress": ("name", 63),
+    "gcp:compute/managedSslCertificate:ManagedSslCertificate": ("name", 63),
     "gcp:compute/network:Network": ("name", 63),
     "gcp:compute/router:Router": ("name", 63),
     "gcp:compute/routerNat:RouterNat": ("name", 63),
@@ -207,6 +208,7 @@ FURNISHED = [
     "gcp with a database and artifacts in the cluster",
     "gcp with sign-in by Google",
     "gcp with images from Cloud Build",
+    "gcp with a gateway",
 ]
 """Cases that together make each kind of resource."""
 

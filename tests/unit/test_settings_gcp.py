@@ -356,6 +356,14 @@ NETWORK = [
         "list proxy-subnet",
     ),
 ]
+GATEWAY = [
+    (
+        "somebody else's class for Google's gateway",
+        {"exposure": {"ingress": {"host": "mlflow.example.com", "api": "gateway", "className": "other"}}},
+        "mlflow:exposure.ingress.className",
+        "remove it",
+    ),
+]
 IMAGES = [
     (
         "a builder of ready images",
@@ -366,7 +374,7 @@ IMAGES = [
 ]
 
 
-BAD = [*IMAGES, *NETWORK, *CLUSTER, *IDENTITY, *ENTRANCES, *STORES]
+BAD = [*GATEWAY, *IMAGES, *NETWORK, *CLUSTER, *IDENTITY, *ENTRANCES, *STORES]
 
 
 @pytest.mark.unit

@@ -27,6 +27,11 @@ CUSTOM_KINDS = {
     "kubernetes:cloud.google.com/v1:BackendConfig",
     "kubernetes:networking.gke.io/v1beta1:FrontendConfig",
     "kubernetes:networking.gke.io/v1:ManagedCertificate",
+    "kubernetes:networking.gke.io/v1:GCPBackendPolicy",
+    "kubernetes:networking.gke.io/v1:GCPGatewayPolicy",
+    "kubernetes:networking.gke.io/v1:HealthCheckPolicy",
+    "kubernetes:gateway.networking.k8s.io/v1:Gateway",
+    "kubernetes:gateway.networking.k8s.io/v1:HTTPRoute",
 }
 """Kinds that the controllers of a cloud's cluster define. What their ``spec`` may say, no SDK knows."""
 

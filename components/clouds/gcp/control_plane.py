@@ -80,6 +80,7 @@ class ControlPlane(pulumi.ComponentResource):
                 # Autopilot cannot do without.
                 managed_prometheus=container.ClusterMonitoringConfigManagedPrometheusArgs(enabled=autopilot),
             ),
+            gateway_api_config=container.ClusterGatewayApiConfigArgs(channel="CHANNEL_STANDARD"),
             # Only health checks are answered without signing in.
             anonymous_authentication_config=container.ClusterAnonymousAuthenticationConfigArgs(
                 mode="LIMITED"

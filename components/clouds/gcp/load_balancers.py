@@ -11,8 +11,9 @@ import pulumi
 import pulumi_gcp as gcp
 
 from ...contracts import CustomObject, IngressFlavor, LoadBalancerFlavor, Text
-from ...settings.exposure import Ingress
+from ...settings.exposure import EntranceApi, Ingress
 from ...settings.gcp import GcpStack
+from .gateway import CERTIFICATE, PRIVATE_GATEWAY, PUBLIC_GATEWAY, gateway_policies
 from .provider import Project
 
 compute = gcp.compute
@@ -103,6 +104,8 @@ class Entrances(pulumi.ComponentResource):
                 annotations=ingress.annotations,
                 controller_namespaces=ingress.controller_namespaces,
             )
+        if ingress.api is EntranceApi.GATEWAY:
+            return self._gateway(ingress)
         certificate = ingress.certificate
         annotations: dict[str, Text] = {
             # GKE's controller goes by this; it ignores ``ingressClassName`` (GKE, "GKE Ingress for
@@ -137,6 +140,32 @@ class Entrances(pulumi.ComponentResource):
             drain_seconds=DRAIN_SECONDS,
         )
 
+    def _gateway(self, ingress: Ingress) -> IngressFlavor:
+        """The same load balancer asked for by a Gateway, with the same guards."""
+        address = self._address("ingress", internal=True, shared=True) if ingress.internal else None
+        certificate: Text | None = ingress.certificate
+        if not ingress.internal:
+            address, certificate = self._global_address(), certificate or self._certificate(str(ingress.host))
+        guards = self._guards(ingress)
+        return IngressFlavor(
+            class_name=PRIVATE_GATEWAY if ingress.internal else PUBLIC_GATEWAY,
+            annotations=ingress.annotations,
+            objects=gateway_policies(guards, None if ingress.internal else self._tls_policy()),
+            tls=certificate is not None,
+            drain_seconds=DRAIN_SECONDS,
+            gateway={},
+            gateway_tls={CERTIFICATE: certificate} if certificate else None,
+            gateway_address=address,
+        )
+
+    def _certificate(self, host: str) -> pulumi.Output[str]:
+        """As :func:`_managed_certificate`, which no Gateway knows."""
+        return compute.ManagedSslCertificate(
+            f"{self._name}-certificate",
+            managed=compute.ManagedSslCertificateManagedArgs(domains=[host]),
+            opts=self._waiting,
+        ).name
+
     def _global_address(self) -> Text | None:
         gcp_settings = self._args.settings.gcp
         if named := gcp_settings.addresses.get("ingress"):
@@ -145,30 +174,39 @@ class Entrances(pulumi.ComponentResource):
             return None
         return compute.GlobalAddress(f"{self._name}-ingress", opts=self._waiting).name
 
-    def _frontend(self) -> CustomObject:
-        policy = compute.SSLPolicy(
+    def _tls_policy(self) -> pulumi.Output[str]:
+        return compute.SSLPolicy(
             f"{self._name}-tls", profile="MODERN", min_tls_version="TLS_1_2", opts=self._waiting
-        )
+        ).name
+
+    def _frontend(self) -> CustomObject:
         return CustomObject(
             api_version="networking.gke.io/v1beta1",
             kind="FrontendConfig",
             name=OBJECT,
-            spec={"redirectToHttps": {"enabled": True}, "sslPolicy": policy.name},
+            spec={"redirectToHttps": {"enabled": True}, "sslPolicy": self._tls_policy()},
         )
 
     def _backend(self, ingress: Ingress) -> CustomObject:
+        spec = self._guards(ingress)
+        if "securityPolicy" in spec:
+            spec["securityPolicy"] = {"name": spec["securityPolicy"]}
+        spec["healthCheck"] = {"type": "HTTP", "requestPath": HEALTH_PATH, "port": SERVER_PORT}
+        return CustomObject(api_version="cloud.google.com/v1", kind="BackendConfig", name=OBJECT, spec=spec)
+
+    def _guards(self, ingress: Ingress) -> dict[str, Any]:
+        """How requests are passed on, and whose; in words that both APIs have, but for the ranges'."""
         spec: dict[str, Any] = {
             "timeoutSec": IDLE_SECONDS,
             "connectionDraining": {"drainingTimeoutSec": DRAIN_SECONDS},
-            "healthCheck": {"type": "HTTP", "requestPath": HEALTH_PATH, "port": SERVER_PORT},
         }
         if not ingress.internal and ingress.allow and not ingress.open_to_world:
-            spec["securityPolicy"] = {"name": self._ranges(ingress.allow)}
+            spec["securityPolicy"] = self._ranges(ingress.allow)
         if self._args.settings.gcp.iap:
             self._let_pass(str(ingress.host), self._args.settings.gcp.iap.members)
             # Without credentials of its own: Google keeps the OAuth client (GKE, "Ingress configuration").
             spec["iap"] = {"enabled": True}
-        return CustomObject(api_version="cloud.google.com/v1", kind="BackendConfig", name=OBJECT, spec=spec)
+        return spec
 
     def _ranges(self, allow: Sequence[str]) -> pulumi.Output[str]:
         """A Cloud Armor policy that lets in these ranges only: firewall rules do not see who is behind a
