@@ -76,6 +76,7 @@ class Row(NamedTuple):
 TRAINS: Settings = {"jobs": {"train": {"git": {"repo": "https://git.example.com/a/b"}}}}
 ROWS = [
     Row("namespace", {"namespace": "team"}, lambda p: name_of(p.one("Namespace")) == "team"),
+    Row("existingNamespace", {"existingNamespace": True}, lambda p: p.one("Namespace").read),
     Row("protect", {"protect": True}, lambda p: p.one("PersistentVolumeClaim", "database").protect),
     Row(
         "cluster.storageClass",
