@@ -109,6 +109,30 @@ def test_folders_of_earlier_runs_go_when_nothing_changed_in_them_for_long(
     assert (tmp_path / "shared").exists(), "what all runs share is not the launcher's to remove"
 
 
+def test_a_folder_that_another_run_removes_at_the_same_time_is_left_to_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long_ago = time.time() - 9 * launcher.DAY
+    old = tmp_path / "runs" / "old"
+    (old / "deep").mkdir(parents=True)
+    for path in (old / "deep", old):
+        os.utime(path, (long_ago, long_ago))
+
+    class Vanishing(type(old)):
+        """The other run is as fast as can be: each folder goes between being seen and being looked at."""
+
+        def lstat(self):
+            if self.name == "deep":
+                self.rmdir()
+            return super().lstat()
+
+    monkeypatch.setattr(launcher, "Path", Vanishing)
+    monkeypatch.setenv("JOB_RUN", "mine")
+    args = launcher.parsed(["/code", "--experiment=e", f"--workspace={tmp_path}", "--keep-days=7"])
+    assert launcher.workspace(args).name == "mine"
+    assert not (old / "deep").exists()
+
+
 @pytest.mark.parametrize(
     ("entry_point", "parameters", "words"),
     [

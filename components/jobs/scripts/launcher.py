@@ -113,7 +113,10 @@ def workspace(args):
 
 
 def _touched_since(folder, moment):
-    return any(path.lstat().st_mtime > moment for path in (folder, *folder.rglob("*")))
+    try:
+        return any(path.lstat().st_mtime > moment for path in (folder, *folder.rglob("*")))
+    except FileNotFoundError:
+        return True  # somebody works on it: its own run, or another one that removes it
 
 
 def install(args, folder, place):
