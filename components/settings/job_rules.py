@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from .. import reserved
 from .artifacts import AccessMode
 from .errors import Problem
-from .jobs import Concurrency, Job, Jobs
+from .jobs import Concurrency, Job, Jobs, claim_name
 from .rules import UNREADABLE, no_group, rule
 from .stack import Cloud, Groups
 from .workloads import Git, Pod, Workload
@@ -15,6 +15,8 @@ from .workloads import Git, Pod, Workload
 TOKEN = "GIT_TOKEN"  # noqa: S105 - the name of one
 SSH_KEY, KNOWN_HOSTS = "GIT_SSH_KEY", "GIT_KNOWN_HOSTS"
 """Keys of a secret group that opens a private repository."""
+OWN_CLAIMS = ("mlflow-database", "mlflow-artifacts")
+"""Volume claims of the tracking server."""
 
 
 @rule
@@ -54,7 +56,7 @@ def job_schedules(jobs: Jobs) -> Iterator[Problem]:
 
 @rule
 def job_workspaces(jobs: Jobs) -> Iterator[Problem]:
-    claims: dict[str, str] = {}
+    claims = dict.fromkeys(OWN_CLAIMS, "the program")
     for key, job in _each(jobs):
         claim = job.workspace.claim
         if claim is None:
@@ -65,10 +67,11 @@ def job_workspaces(jobs: Jobs) -> Iterator[Problem]:
                 f"is {job.concurrency}, but the workspace is ReadWriteOnce; use Forbid, or "
                 f"{key}.workspace.claim.accessMode ReadWriteMany (a claim that is there is made anew, empty)",
             )
-        if claim.name:
-            other = claims.setdefault(claim.name, key)
-            if other != key:
-                yield Problem(f"{key}.workspace.claim.name", f"is that of {other} as well; choose another")
+        name = claim_name(key.rpartition(".")[2], claim)
+        other = claims.setdefault(name, key)
+        if other != key:
+            text = f"is that of {other} as well ({name}); choose another"
+            yield Problem(f"{key}.workspace.claim.name", text)
 
 
 def source_problems(key: str, workload: Workload, cloud: Cloud) -> Iterator[Problem]:
@@ -139,6 +142,10 @@ def secret_problems(key: str, workload: Pod, secrets: Groups) -> Iterator[Proble
                 place = f"mlflow:secrets.{group}.{name}"
                 if each in seen:
                     yield Problem(f"{key}.secrets[{index}]", f"{each} is set there and in {seen[each]}")
+                if (instead := reserved.instead_of_in_jobs(each)) is not None:
+                    yield Problem(
+                        f"{key}.secrets[{index}]", f"{each} of {place} is set by the program; {instead}"
+                    )
                 seen[each] = place
     git = workload.git if isinstance(workload, Workload) else None
     if git and git.credentials:

@@ -61,6 +61,8 @@ def service_schedules(services: Services) -> Iterator[Problem]:
 def service_names(services: Services, model_servers: ModelServers) -> Iterator[Problem]:
     for key, _ in _all(services, model_servers):
         name = key.rpartition(".")[2]
+        if name[0].isdigit():  # RFC 1035, as Kubernetes before 1.36 wants of a Service
+            yield Problem(key, "must begin with a letter, for its Service bears its name; choose another")
         if name == "mlflow" or name.startswith("mlflow-"):
             yield Problem(
                 key, "would be named as the program's own Services are; choose another than mlflow-…"

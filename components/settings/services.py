@@ -77,6 +77,9 @@ class Service(Serving, Workload):
 class ModelServer(Serving, Pod):
     """A model of the registry behind MLflow's own scoring server (POST /invocations)."""
 
+    drain_seconds: Annotated[int, Field(ge=0, le=3600)] = 60
+    """How long a pod that is being replaced may finish the requests it has. Default: as long as MLflow's
+    server takes for one."""  # MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT, MLflow 3.17, environment_variables.py
     model: Annotated[str, AfterValidator(_model)]
     """What is served: models:/name@alias (followed when the alias moves), models:/name/3 or runs:/id/path."""
     install_requirements: bool = False
