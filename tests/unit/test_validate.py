@@ -187,9 +187,36 @@ def test_what_serves_or_runs_in_order_leads_back_to_its_section_and_a_workspace_
     assert key("Deployment", "service") == "mlflow:services.one"
     assert key("Ingress", "service") == "mlflow:services.one"
     assert key("Deployment", "service", **{"mlflow/model": "models:/a@b"}) == "mlflow:modelServers.one"
+    assert key("CronJob", "service-roll") == "mlflow:services.one.schedule"
     assert key("CronJob", "pipeline") == "mlflow:pipelines.one"
     assert key("CronJob", "job") == "mlflow:jobs.one"
     assert key("PersistentVolumeClaim", "job") == "mlflow:jobs.one.workspace.claim"
+
+
+@pytest.mark.parametrize("kind", ["ServiceAccount", "Role", "RoleBinding"])
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("pipeline-nightly", "mlflow:pipelines.nightly"),
+        ("web-roll", "mlflow:services.web.schedule"),
+        ("mlflow-services-watch", "mlflow:modelServers"),
+    ],
+)
+def test_rights_lead_back_to_what_wants_them(kind: str, name: str, key: str) -> None:
+    labels = {"app.kubernetes.io/component": "service"}
+    assert key_of({"kind": kind, "metadata": {"name": name, "labels": labels}}) == key
+
+
+def test_the_watch_leads_back_to_model_servers_and_a_services_class_to_the_entrance() -> None:
+    labels = {"app.kubernetes.io/component": "model-watch"}
+    watch = {"kind": "Deployment", "metadata": {"name": "mlflow-services-watch", "labels": labels}}
+    assert key_of(watch) == "mlflow:modelServers"
+    labels = {"mlflow/service": "web"}
+    ingress = {
+        "kind": "Ingress", "metadata": {"name": "web", "labels": labels}, "spec": {"ingressClassName": "not"},
+    }  # fmt: skip
+    (finding,) = classes(Subject("dev", parse({"cloud": "dev"}), [ingress], FakeCluster(), None))
+    assert finding.key == "mlflow:exposure.ingress.className"
 
 
 def test_warnings_leave_the_exit_code_at_zero_and_what_fails_comes_first(

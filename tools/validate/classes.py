@@ -25,16 +25,16 @@ def classes(subject: Subject) -> Iterator[Finding]:
 
 def _classes(subject: Subject, cluster: ClusterAccess) -> Iterator[Finding]:
     yield from _storage(subject, cluster)
-    wanted = [(each, each["spec"].get("ingressClassName")) for each in subject.of_kind("Ingress")]
+    wanted = {each["spec"].get("ingressClassName") for each in subject.of_kind("Ingress")}
     if wanted:
         known = {each["metadata"]["name"] for each in cluster.objects("ingressclasses")}
         known |= {each["metadata"]["name"] for each in subject.of_kind("IngressClass")}
-        for manifest, name in wanted:
-            if name and UNKNOWN_TEXT not in name and name not in known:
+        for name in sorted(filter(None, wanted)):
+            if UNKNOWN_TEXT not in name and name not in known:
                 text = (
                     f"the cluster has no ingress class {name}; it has: {', '.join(sorted(known)) or 'none'}"
                 )
-                yield Finding(f"{key_of(manifest)}.className", text)
+                yield Finding("mlflow:exposure.ingress.className", text)
 
 
 def _storage(subject: Subject, cluster: ClusterAccess) -> Iterator[Finding]:

@@ -26,14 +26,27 @@ BY_COMPONENT = {
     "jobs": "mlflow:jobs",
     "pipeline": "mlflow:pipelines",
     "service": "mlflow:services",
+    "model-watch": "mlflow:modelServers",
     "secrets": "mlflow:secrets",
 }
+RIGHTS = ("ServiceAccount", "Role", "RoleBinding")
+
+
+def _of_rights(name: str) -> str:
+    """The setting that wants an account which rolls something (``components/jobs/rights.py``)."""
+    if name.startswith("pipeline-"):
+        return f"mlflow:pipelines.{name.removeprefix('pipeline-')}"
+    if name.endswith("-roll"):
+        return f"mlflow:services.{name.removesuffix('-roll')}.schedule"
+    return "mlflow:modelServers"
 
 
 def key_of(manifest: Mapping[str, Any]) -> str:
     """The setting that an object comes from, as narrow as is known."""
     metadata = manifest["metadata"]
     labels = metadata.get("labels") or {}
+    if manifest["kind"] in RIGHTS and labels.get("app.kubernetes.io/component") == "service":
+        return _of_rights(metadata["name"])
     if pipeline := labels.get(PIPELINE_LABEL):
         return f"mlflow:pipelines.{pipeline}"
     if job := labels.get(JOB_LABEL):
@@ -42,6 +55,8 @@ def key_of(manifest: Mapping[str, Any]) -> str:
     if service := labels.get(SERVICE_LABEL):
         section = "modelServers" if MODEL in (metadata.get("annotations") or {}) else "services"
         return f"mlflow:{section}.{service}"
+    if service := labels.get(f"{SERVICE_LABEL}-roll"):
+        return f"mlflow:services.{service}.schedule"
     if key := BY_NAME.get((manifest["kind"], metadata["name"])) or BY_KIND.get(manifest["kind"]):
         return key
     return BY_COMPONENT.get(labels.get("app.kubernetes.io/component", ""), "mlflow:server")
