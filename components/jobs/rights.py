@@ -67,7 +67,8 @@ def roller(
         metadata=metadata(),
         role_ref=rbac.RoleRefArgs(api_group="rbac.authorization.k8s.io", kind="Role", name=account),
         subjects=[rbac.SubjectArgs(kind="ServiceAccount", name=account, namespace=access.namespace)],
-        opts=opts,
+        # Who is no administrator may bind a Role only when it is there, and holds no more than he has.
+        opts=pulumi.ResourceOptions(parent=opts.parent, depends_on=[role]),
     )
     return made.metadata.name, [role, binding]
 

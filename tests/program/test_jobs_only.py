@@ -160,6 +160,16 @@ def test_the_role_of_the_example_holds_what_the_stacks_own_roles_give(tmp_path: 
     assert given - granted() == set()
 
 
+def test_a_role_is_there_before_it_is_bound(tmp_path: Path) -> None:
+    """Who is no administrator cannot bind another: Kubernetes looks whether he has what is in it."""
+    made = [one for one in stack_plan(tmp_path).resources if one.type.startswith("kubernetes:rbac")]
+    roles = {one.inputs["metadata"]["name"]: one.urn for one in made if one.type.endswith(":Role")}
+    bindings = [one for one in made if one.type.endswith(":RoleBinding")]
+    assert len(bindings) == len(roles) == 3
+    for one in bindings:
+        assert roles[one.inputs["roleRef"]["name"]] in one.depends_on
+
+
 def test_where_its_workspaces_are_is_noted_for_the_next_up(tmp_path: Path) -> None:
     places = plain(stack_plan(tmp_path).outputs["dataPlaces"])
     assert places["mlflow:tracking.namespace"] == "team-a"

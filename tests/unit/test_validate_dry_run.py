@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tools.offline import SECRET_TEXT, UNKNOWN_TEXT
-from tools.validate.dry_run import _sendable
+from tools.validate.dry_run import _findings, _sendable
 
 pytestmark = pytest.mark.unit
 
@@ -27,3 +27,14 @@ def test_all_else_is_sent_as_it_is_with_a_word_for_what_is_unknown() -> None:
     assert _sendable(secret) == secret
     service = {"kind": "Service", "metadata": {"name": f"s-{UNKNOWN_TEXT}"}}
     assert _sendable(service) == {"kind": "Service", "metadata": {"name": "s-unknown"}}
+
+
+def test_a_binding_whose_role_comes_with_it_is_no_mistake_and_any_other_refusal_is() -> None:
+    """Who is no administrator binds no Role that is not there, and a dry run makes none."""
+    binding = {"kind": "RoleBinding", "metadata": {"name": "roll"}}
+    missing = 'rolebindings.rbac.authorization.k8s.io "roll" not found'
+    assert list(_findings(binding, binding, [missing])) == []
+    (finding,) = _findings(binding, binding, ["forbidden: attempting to grant extra privileges"])
+    assert finding.fails
+    (finding,) = _findings({**binding, "kind": "Role"}, binding, [missing])
+    assert finding.fails
