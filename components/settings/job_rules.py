@@ -15,7 +15,7 @@ from .workloads import Git, Pod, Workload
 TOKEN = "GIT_TOKEN"  # noqa: S105 - the name of one
 SSH_KEY, KNOWN_HOSTS = "GIT_SSH_KEY", "GIT_KNOWN_HOSTS"
 """Keys of a secret group that opens a private repository."""
-OWN_CLAIMS = ("mlflow-database", "mlflow-artifacts")
+OWN_CLAIMS: tuple[str, ...] = ("mlflow-database", "mlflow-artifacts")
 """Volume claims of the tracking server."""
 
 
@@ -56,7 +56,7 @@ def job_schedules(jobs: Jobs) -> Iterator[Problem]:
 
 @rule
 def job_workspaces(jobs: Jobs) -> Iterator[Problem]:
-    claims = dict.fromkeys(OWN_CLAIMS, "the program")
+    claims: dict[str, str] = dict.fromkeys(OWN_CLAIMS, "the program")
     for key, job in _each(jobs):
         claim = job.workspace.claim
         if claim is None:

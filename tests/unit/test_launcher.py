@@ -129,7 +129,7 @@ def test_a_folder_that_another_run_removes_at_the_same_time_is_left_to_it(
     monkeypatch.setattr(launcher, "Path", Vanishing)
     monkeypatch.setenv("JOB_RUN", "mine")
     args = launcher.parsed(["/code", "--experiment=e", f"--workspace={tmp_path}", "--keep-days=7"])
-    assert launcher.workspace(args).name == "mine"
+    assert str(launcher.workspace(args)) == str(tmp_path / "runs" / "mine")
     assert not (old / "deep").exists()
 
 
