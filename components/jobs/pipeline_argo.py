@@ -116,7 +116,11 @@ class ArgoPipeline(pulumi.ComponentResource):
             "activeDeadlineSeconds": settings.deadline_seconds,
             "ttlStrategy": {"secondsAfterCompletion": settings.history.seconds},
             "workflowMetadata": {"labels": pipeline_labels(self._args.pipeline)},
-            "podMetadata": {"labels": pipeline_labels(self._args.pipeline)},
+            # A pod that waits for a stage and is moved away fails the workflow.
+            "podMetadata": {
+                "labels": pipeline_labels(self._args.pipeline),
+                "annotations": dict(self._args.access.job_annotations),
+            },
             "imagePullSecrets": [{"name": pull} for pull in self._args.images.pull_secrets],
             "securityContext": as_json(pod_security(IMAGE_UID, IMAGE_GID)),
             "templates": [

@@ -17,7 +17,7 @@ import pytest
 from components.jobs import names
 from components.jobs.scripts import kubernetes, pipeline
 from components.jobs.scripts.kubernetes import Refused
-from components.jobs.scripts.pipeline import FAILED, STOPPED, Pipeline, execute, name_of
+from components.jobs.scripts.pipeline import FAILED, STOPPED, UNANSWERED, Pipeline, execute, name_of
 from tests.unit.pretend_cluster import Object, Pretend
 
 pytestmark = pytest.mark.unit
@@ -136,6 +136,16 @@ def test_the_next_pod_goes_on_where_the_last_one_was_killed() -> None:
     cluster.ends("best")
     assert of(cluster, WIDE).look()
     assert cluster.started() == ["load", "left", "right", "best"]
+
+
+def test_a_pod_killed_while_it_ended_the_others_has_a_successor_that_starts_none_of_them_anew() -> None:
+    stages: Stages = {"slow": {"job": "train"}, "fails": {"job": "tune"}}
+    cluster = Namespace()
+    of(cluster, stages).look()
+    cluster.ends("fails", "Failed", reason="BackoffLimitExceeded", message="Job has reached its limit")
+    del cluster.objects["jobs", name_of(RUN, "slow")]
+    assert execute(of(cluster, stages)) == FAILED
+    assert cluster.started() == ["slow", "fails"]
 
 
 def test_a_failing_stage_ends_the_others_starts_no_more_and_is_told_with_its_last_lines(
@@ -446,3 +456,30 @@ def test_the_script_works_a_pipeline_off(monkeypatch: pytest.MonkeyPatch) -> Non
         signal.signal(signal.SIGTERM, before)
     assert cluster.started() == ["load", "left", "right", "best"]
     assert time.monotonic() - start < 5
+
+
+def test_a_server_too_busy_to_make_a_job_is_asked_again_by_the_next_pod() -> None:
+    class Busy(Namespace):
+        def ask(self, method: str, path: str, body: Any = None, content: str = "application/json") -> Any:
+            if method == "POST":
+                raise Refused(method, path, 503, "a webhook is away")
+            return super().ask(method, path, body, content)
+
+    with pytest.raises(Refused):
+        execute(of(Busy(), CHAIN))
+
+
+def test_what_nobody_foresaw_leaves_the_stages_to_the_next_pod(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: Pipeline) -> int:
+        raise KeyError("spec")
+
+    monkeypatch.setattr(pipeline, "execute", broken)
+    monkeypatch.setattr(pipeline, "Api", Namespace)
+    monkeypatch.setattr(sys, "argv", ["pipeline", "daily", '--stages={"a": {"job": "load"}}'])
+    monkeypatch.setenv("JOB_RUN", RUN)
+    monkeypatch.setenv("JOB_UID", f"uid-{RUN}")
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        assert pipeline.main() == UNANSWERED
+    finally:
+        signal.signal(signal.SIGTERM, before)

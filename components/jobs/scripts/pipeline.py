@@ -81,31 +81,36 @@ class Pipeline:
     def look(self):
         """Start what can start, and note what is done; whether everything is."""
         jobs = {job["metadata"]["labels"][STAGE]: job for job in self._own_jobs()}
-        for name in self.stages:
+        # All before anything starts: a pod killed while it ended the others must not start them anew.
+        for name, job in jobs.items():
             if name not in self.done:
-                self._work(name, jobs)
+                self._judge(name, job)
+        for name in self.stages:
+            if name not in self.done and name not in jobs:
+                self._begin(name)
         if time.monotonic() - self.complained > COMPLAIN:
             self.complained = time.monotonic()
             self._complain([job for name, job in jobs.items() if name not in self.done])
         return len(self.done) == len(self.stages)
 
-    def _work(self, name, jobs):
-        stage, job = self.stages[name], jobs.get(name)
+    def _judge(self, name, job):
+        self.begun.add(name)
+        verdict = _verdict(job)
+        if verdict and verdict["type"] == "Failed":
+            raise Failed(f"stage {name} failed: {self._cause(job, verdict)}")
+        if verdict:
+            self._note_done(name, f"Job {job['metadata']['name']}")
+
+    def _begin(self, name):
+        stage = self.stages[name]
         if not self.done.issuperset(stage.get("after", [])):
             return
         if "job" not in stage:
             self._roll(name, stage["deployment"])
-        elif job is None:
-            if name in self.begun:
-                raise Failed(f"stage {name}: somebody deleted its Job")
-            self._start(name, stage)
+        elif name in self.begun:
+            raise Failed(f"stage {name}: somebody deleted its Job")
         else:
-            self.begun.add(name)
-            verdict = _verdict(job)
-            if verdict and verdict["type"] == "Failed":
-                raise Failed(f"stage {name} failed: {self._cause(job, verdict)}")
-            if verdict:
-                self._note_done(name, f"Job {job['metadata']['name']}")
+            self._start(name, stage)
 
     def _start(self, name, stage):
         template = self.api.get(CRON_JOBS, stage["job"])
@@ -118,6 +123,8 @@ class Pipeline:
         try:
             self.api.create(JOBS, manifest)
         except Refused as refused:
+            if refused.status in PASSING:
+                raise
             if refused.status != 409:
                 raise Failed(f"stage {name}: {refused}") from None
             # Ours, when the answer was lost on its way; it is found by its label then.
@@ -316,6 +323,10 @@ def main():
         return UNANSWERED
     except Stopped:
         return STOPPED
+    except Exception:
+        # The stages work on, so another pod must look after them.
+        log.exception("this should not have happened; the next pod tries again")
+        return UNANSWERED
 
 
 if __name__ == "__main__":

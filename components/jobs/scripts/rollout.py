@@ -131,7 +131,8 @@ def _version(name, model):
             raise Failed(f"{name}: {model}: {error}") from None
         except OSError as error:
             if time.monotonic() > deadline:
-                raise Failed(f"{name}: {model}: {error}") from None
+                # Not the model's fault: a pipeline's next pod asks again.
+                raise Unreachable(f"{name}: {model}: {error}") from None
         time.sleep(PERIOD)
 
 
