@@ -192,6 +192,28 @@ def test_mysql_stops_taking_passwords_last_of_all() -> None:
     assert server["highAvailability"]["mode"] == "ZoneRedundant"
 
 
+def test_mysql_behind_an_endpoint_is_changed_by_one_at_a_time() -> None:
+    wanted = {"engine": "mysql", "directoryReader": READER, "access": "private-endpoint"}
+    planned = on_azure({"database": wanted})
+    administrator = planned.one("AzureADAdministrator")
+    assert "mlflow-database-endpoint-name" in outlives(planned, administrator)
+    for one in planned.of_type("Configuration"):
+        assert administrator.name in outlives(planned, one)
+
+
+@pytest.mark.parametrize("engine", ["postgresql", "mysql"])
+def test_what_is_part_of_the_server_is_deleted_with_it_and_never_before(engine: str) -> None:
+    """Azure does not part with an administrator who owns a database."""
+    reader = {"directoryReader": READER} if engine == "mysql" else {}
+    planned = on_azure({"database": {"engine": engine, **reader}})
+    server = planned.one("Server", "mlflow-database")
+    parts = {"AdministratorsMicrosoftEntra", "AzureADAdministrator", "Configuration"}
+    found = [one for one in azure_resources(planned) if one.type.rpartition(":")[2] in parts]
+    assert len(found) >= 2
+    for one in found:
+        assert one.options["deletedWith"] == server.urn, one.name
+
+
 def test_by_password_the_job_signs_in_by_one_and_nobody_is_an_entra_administrator() -> None:
     planned = plan_of("azure with a password")
     told = bootstrap(planned)

@@ -70,15 +70,14 @@ class DatabaseServer(pulumi.ComponentResource):
         zone, ready = self._zone()
         server = self._server(zone, ready)
         self.id, self.name, self.host = server.id, server.name, server.fully_qualified_domain_name
+        self._whole = server
         before: list[pulumi.Resource] = [server]
         if self._by_endpoint:
             before.append(self._endpoint(zone))
         # One after the other: a server does one thing at a time (terraform-provider-azurerm#19962).
         if args.admin:
-            is_mysql = args.settings.engine is Engine.MYSQL
-            before = [
-                self._mysql_admin(args.admin) if is_mysql else self._postgresql_admin(args.admin, before)
-            ]
+            make = self._mysql_admin if args.settings.engine is Engine.MYSQL else self._postgresql_admin
+            before = [make(args.admin, before)]
         self._parameters(before)
         self.register_outputs({"host": self.host})
 
@@ -161,6 +160,14 @@ class DatabaseServer(pulumi.ComponentResource):
             self.password = password
         return {"administrator_login": ADMIN, "administrator_login_password": password}
 
+    def _part(self, before: Sequence[pulumi.Resource], **options: Any) -> pulumi.ResourceOptions:
+        """Options of what goes with the server, never by itself: Azure does not part with an administrator
+        who owns a database (terraform-provider-azurerm#24736), and setting back parameters fails now and
+        then (pulumi-azure-native#2043)."""
+        return pulumi.ResourceOptions(
+            parent=self, depends_on=list(before), deleted_with=self._whole, **options
+        )
+
     def _postgresql_admin(
         self, admin: WorkloadPrincipal, before: Sequence[pulumi.Resource]
     ) -> pulumi.Resource:
@@ -173,15 +180,11 @@ class DatabaseServer(pulumi.ComponentResource):
             principal_name=admin.name,
             principal_type=dbforpostgresql.PrincipalType.SERVICE_PRINCIPAL,
             tenant_id=self._args.place.subscription.tenant,
-            opts=pulumi.ResourceOptions(
-                parent=self,
-                depends_on=list(before),
-                # The API takes servicePrincipal and gives back ServicePrincipal (its reference): no change.
-                ignore_changes=["principalType"],
-            ),
+            # The API takes servicePrincipal and gives back ServicePrincipal (its reference): no change.
+            opts=self._part(before, ignore_changes=["principalType"]),
         )
 
-    def _mysql_admin(self, admin: WorkloadPrincipal) -> pulumi.Resource:
+    def _mysql_admin(self, admin: WorkloadPrincipal, before: Sequence[pulumi.Resource]) -> pulumi.Resource:
         return dbformysql.AzureADAdministrator(
             f"{self._name}-admin",
             resource_group_name=self._args.place.group,
@@ -193,7 +196,7 @@ class DatabaseServer(pulumi.ComponentResource):
             # Of an identity MySQL wants the client id (Azure/azure-service-operator#1334).
             sid=admin.client_id,
             tenant_id=self._args.place.subscription.tenant,
-            opts=self._child,
+            opts=self._part(before),
         )
 
     def _parameters(self, before: list[pulumi.Resource]) -> None:
@@ -211,6 +214,6 @@ class DatabaseServer(pulumi.ComponentResource):
                 configuration_name=parameter,
                 value=value,
                 source="user-override",
-                opts=pulumi.ResourceOptions(parent=self, depends_on=list(before)),
+                opts=self._part(before),
             )
             before = [made]

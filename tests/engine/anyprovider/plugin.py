@@ -179,6 +179,8 @@ class AnyProvider(Plugin):
                     raise ProviderError(f"cannot be deleted while {line.property} is true")
                 if "empties" in line.rules and not held.get(line.property):
                     raise ProviderError(f"not empty: cannot be deleted while {line.property} is not true")
+                if "owns" in line.rules:
+                    raise ProviderError("cannot be deleted by itself: it owns something there")
             _keep_lingering(self._lines(request.urn), held)
             return empty_pb2.Empty()
 

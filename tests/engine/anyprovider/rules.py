@@ -23,6 +23,7 @@ RULES = {
     "guards": "while it is true the resource cannot be deleted",
     "lingers": "a name that nothing new may have for a while after the resource was deleted",
     "empties": "while it is not true the resource, which is taken to hold something, cannot be deleted",
+    "owns": "the resource, taken to own something in what it is part of, cannot be deleted by itself",
     "merged": "of a provider: its pairs are added to the property that `value` names",
     "unanswered": "an input that the outputs do not hold, or not in its form",
     "ignored": "a change counts for nothing",
