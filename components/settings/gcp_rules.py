@@ -241,6 +241,14 @@ def identity_aware_proxy(exposure: Exposure, gcp: Gcp) -> Iterator[Problem]:
     key, ingress = "mlflow:gcp.iap", exposure.ingress
     if ingress is None or ingress.internal or ingress.class_name:
         yield Problem(key, "stands in front of Google's external ingress; set mlflow:exposure.ingress.host")
+    elif ingress.api is EntranceApi.GATEWAY:
+        # GoogleCloudPlatform/gke-gateway-api#57: a GCPBackendPolicy may still want an OAuth client of one's
+        # own, and one that is refused takes the ranges with it.
+        yield Problem(
+            key,
+            "has Google's own OAuth client, which its Gateway may refuse, and then nobody is kept out; "
+            "remove mlflow:exposure.ingress.api, for an Ingress, or remove mlflow:gcp.iap",
+        )
     if not gcp.iap.members:
         yield Problem(f"{key}.members", "is empty, so nobody would get in; such as group:ml@example.com")
 

@@ -101,8 +101,8 @@ GCP_CASES: Mapping[str, Settings] = {
     },
     "gcp with a gateway": PLAIN
     | {
-        "gcp": {"iap": {"members": ["group:ml@example.com"]}},
-        "exposure": {"ingress": {"api": "gateway", "host": HOST, "allow": OFFICE, "anonymous": True}},
+        "auth": {"mode": "basic"},
+        "exposure": {"ingress": {"api": "gateway", "host": HOST, "allow": OFFICE}},
     },
     "gcp with an internal gateway": PLAIN
     | {"exposure": {"ingress": {"api": "gateway", "host": HOST, "internal": True}}},

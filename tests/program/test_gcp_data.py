@@ -409,7 +409,7 @@ def test_a_gateway_is_the_same_load_balancer_with_the_same_guards() -> None:
     backend = given(planned, "GCPBackendPolicy")["spec"]
     assert backend["targetRef"] == service
     assert backend["default"]["securityPolicy"] == planned.one("SecurityPolicy").outputs["name"]
-    assert backend["default"]["iap"] == {"enabled": True}
+    assert "iap" not in backend["default"], "refused: it would want an OAuth client of our own"
     assert backend["default"]["timeoutSec"] == 600
     health = given(planned, "HealthCheckPolicy")["spec"]
     assert health["targetRef"] == service
@@ -430,6 +430,28 @@ def test_an_internal_gateway_has_a_private_address_and_no_certificate_by_itself(
     assert given(planned, "Address")["addressType"] == "INTERNAL"
     assert planned.one("Subnetwork", "proxies")
     assert not planned.of_type("ManagedSslCertificate")
+
+
+def test_an_ingress_is_told_of_each_guard_that_it_shall_not_have() -> None:
+    """Google's controller leaves a guard that is not named as it was."""
+    planned = plan(
+        PLAIN
+        | {
+            "auth": {"mode": "basic"},
+            "exposure": {"ingress": {"host": "mlflow.example.com", "allow": ["0.0.0.0/0"], "world": True}},
+        },
+        stack="gcp",
+    )
+    assert not planned.of_type("SecurityPolicy")
+    spec = given(planned, "BackendConfig")["spec"]
+    assert spec["securityPolicy"] == {"name": ""}
+    assert spec["iap"] == {"enabled": False}
+    ranged = plan_of("gcp in production")
+    guarded = given(ranged, "BackendConfig")["spec"]
+    assert guarded["securityPolicy"] == {"name": ranged.one("SecurityPolicy").outputs["name"]}
+    assert guarded["iap"] == {"enabled": False}
+    internal = given(plan_of("gcp with an internal ingress"), "BackendConfig")["spec"]
+    assert "securityPolicy" not in internal, "Cloud Armor and sign-in are the external one's"
 
 
 def test_a_range_list_longer_than_a_rule_takes_several() -> None:

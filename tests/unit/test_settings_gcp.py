@@ -358,6 +358,12 @@ NETWORK = [
 ]
 GATEWAY = [
     (
+        "sign-in by Google behind a gateway",
+        {**ingress(api="gateway"), "gcp": {"iap": {"members": ["group:ml@example.com"]}}},
+        "mlflow:gcp.iap",
+        "remove mlflow:exposure.ingress.api",
+    ),
+    (
         "somebody else's class for Google's gateway",
         {"exposure": {"ingress": {"host": "mlflow.example.com", "api": "gateway", "className": "other"}}},
         "mlflow:exposure.ingress.className",

@@ -18,8 +18,10 @@ CERTIFICATE = "networking.gke.io/pre-shared-certs"
 OBJECT = "mlflow-server"
 """Name of the Gateway, of the Service behind it, and of the policies."""
 POLICIES = "networking.gke.io/v1"
-HEALTH_PATH, SERVER_PORT = "/health", 5000
-"""As in load_balancers.py."""
+HEALTH_PATH = "/health"
+"""Answers without sign-in and whatever the Host header, which here is a pod's address (MLflow 3.17)."""
+SERVER_PORT = 5000
+"""Of the pods, which Google's load balancer asks directly (container-native load balancing)."""
 SERVICE = {"group": "", "kind": "Service", "name": OBJECT}
 GATEWAY = {"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": OBJECT}
 
@@ -27,7 +29,7 @@ GATEWAY = {"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": OBJE
 def gateway_policies(guards: Mapping[str, Any], tls: Text | None) -> Sequence[CustomObject]:
     """The policies of the server's Gateway.
 
-    :param guards: of the backend: timeout, draining, ranges, sign-in.
+    :param guards: of the backend: timeout, draining, ranges.
     :param tls: name of an SSL policy.
     """
     health = {"type": "HTTP", "httpHealthCheck": {"requestPath": HEALTH_PATH, "port": SERVER_PORT}}

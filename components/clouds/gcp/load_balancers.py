@@ -13,7 +13,14 @@ import pulumi_gcp as gcp
 from ...contracts import CustomObject, IngressFlavor, LoadBalancerFlavor, Text
 from ...settings.exposure import EntranceApi, Ingress
 from ...settings.gcp import GcpStack
-from .gateway import CERTIFICATE, PRIVATE_GATEWAY, PUBLIC_GATEWAY, gateway_policies
+from .gateway import (
+    CERTIFICATE,
+    HEALTH_PATH,
+    PRIVATE_GATEWAY,
+    PUBLIC_GATEWAY,
+    SERVER_PORT,
+    gateway_policies,
+)
 from .provider import Project
 
 compute = gcp.compute
@@ -25,10 +32,6 @@ EXTERNAL = {"cloud.google.com/l4-rbs": "enabled"}
 
 OBJECT = "mlflow-server"
 """Name of the objects beside the Ingress."""
-HEALTH_PATH = "/health"
-"""Answers without sign-in and whatever the Host header, which here is a pod's address (MLflow 3.17)."""
-SERVER_PORT = 5000
-"""Of the pods, which Google's load balancer asks directly (container-native load balancing)."""
 IDLE_SECONDS = 600
 """After so long a request is given up: time for a large artifact. Google's default is 30."""
 DRAIN_SECONDS = 60
@@ -189,8 +192,11 @@ class Entrances(pulumi.ComponentResource):
 
     def _backend(self, ingress: Ingress) -> CustomObject:
         spec = self._guards(ingress)
-        if "securityPolicy" in spec:
-            spec["securityPolicy"] = {"name": spec["securityPolicy"]}
+        if not ingress.internal:
+            # One that is not named stays as it was: only "" and false take it away
+            # (kubernetes/ingress-gce#2209; its features/securitypolicy.go and features/iap.go).
+            spec["securityPolicy"] = {"name": spec.get("securityPolicy", "")}
+            spec.setdefault("iap", {"enabled": False})
         spec["healthCheck"] = {"type": "HTTP", "requestPath": HEALTH_PATH, "port": SERVER_PORT}
         return CustomObject(api_version="cloud.google.com/v1", kind="BackendConfig", name=OBJECT, spec=spec)
 
@@ -205,6 +211,7 @@ class Entrances(pulumi.ComponentResource):
         if self._args.settings.gcp.iap:
             self._let_pass(str(ingress.host), self._args.settings.gcp.iap.members)
             # Without credentials of its own: Google keeps the OAuth client (GKE, "Ingress configuration").
+            # The settings refuse it for a Gateway.
             spec["iap"] = {"enabled": True}
         return spec
 
