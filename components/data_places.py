@@ -6,6 +6,7 @@ delete it with its volume.
 
 from __future__ import annotations
 
+from .database_engines import Engine
 from .settings import AnyStack, Stack, artifacts_place, database_place
 from .settings.artifacts import ManagedArtifacts
 from .settings.aws import AwsDatabase, AwsStack
@@ -14,6 +15,8 @@ from .settings.azure_places import places as azure_places
 from .settings.cluster import ManagedCluster
 from .settings.database import ManagedDatabase, Place
 from .settings.existing import ExistingStack
+from .settings.gcp import GcpStack
+from .settings.gcp_places import places as gcp_places
 from .settings.jobs import claim_name
 
 MADE = "made by the stack"
@@ -77,10 +80,16 @@ def _of_clouds(settings: Stack) -> dict[str, str]:
         places["mlflow:cluster.create.compute"] = str(settings.new_cluster.compute)
     if isinstance(settings, AzureStack):
         places |= azure_places(settings)
+    if isinstance(settings, GcpStack):
+        places |= gcp_places(settings)
     if isinstance(database, ManagedDatabase) and stores[0] is Place.MANAGED:
         existing = database.existing
         places["mlflow:database.existing"] = (existing and (existing.instance or existing.cluster)) or MADE
         places["mlflow:database.name"] = database.name
+        if database.engine is Engine.POSTGRESQL:
+            # Tables belong to the role that made them, and no grant on their schema reaches them
+            # (PostgreSQL, "Privileges"): another user would be locked out.
+            places["mlflow:database.user"] = database.user
         if isinstance(database, AwsDatabase):
             places["mlflow:database.restored"] = database.restored or "not restored"
     if isinstance(artifacts, ManagedArtifacts) and stores[1] is Place.MANAGED:

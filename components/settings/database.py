@@ -88,6 +88,7 @@ class ManagedDatabase(Database):
     name: Annotated[str, Field(pattern=NAME)] = "mlflow"
     """Managed: name of the database."""
     user: Annotated[str, Field(pattern=NAME)] = "mlflow"
-    """Managed: the user that MLflow signs in as."""
+    """Managed: the user that MLflow signs in as. PostgreSQL's tables belong to it, so another one is refused
+    once there are some."""
     existing: ExistingDatabase | None = None
     """Managed: a service that is there already, instead of a new one."""

@@ -239,6 +239,19 @@ def test_the_grants_may_be_made_any_number_of_times(instance: Instance) -> None:
         assert "had none any more" in again.stdout
 
 
+def test_tables_that_another_user_made_are_no_success(instance: Instance) -> None:
+    """After another sign-in: the rights on the schema do not reach what is in it."""
+    with proxy(instance.google, "gcp by default") as (_, port, _health):
+        instance.sql("create role mlflow login; create table alembic_version (version_num text)")
+        instance.sql("alter table alembic_version owner to mlflow")
+        done = grants(instance, port)
+        assert done.returncode != 0, done.stdout
+        assert f"its tables belong to mlflow, and not to {USER}" in done.stdout
+        assert "mlflow:database.signIn" in done.stdout
+        instance.sql(f'alter table alembic_version owner to "{USER}"')
+        assert grants(instance, port).returncode == 0
+
+
 def test_an_administrator_of_an_existing_instance_keeps_the_password(instance: Instance) -> None:
     with proxy(instance.google, "gcp by default") as (_, port, _health):
         assert grants(instance, port, RETIRE_ADMIN="false").returncode == 0

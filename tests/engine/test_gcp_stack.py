@@ -176,9 +176,12 @@ def test_another_database_is_refused_before_anything_has_changed(stack: GcpProje
     assert stack.ids() == ids
 
 
-def test_a_password_instead_of_an_identity_keeps_the_instance(stack: GcpProject):
+def test_a_password_instead_of_an_identity_is_refused_and_where_forced_keeps_the_instance(stack: GcpProject):
     ids = stack.ids()
     stack.change(database={"signIn": "password"})
+    with pytest.raises(Failure, match=r"database\.signIn: identity → password"):
+        verbs.up("gcp", stack.root)
+    assert stack.ids() == ids
     changed = stack.bring_up()
     assert not changed.failed, changed.text
     now = stack.ids()

@@ -98,6 +98,77 @@ def test_what_only_a_cloud_has_is_compared_too(
         refuse_moved_data("aws", parse({"cloud": "aws", **change}), before, None, region | others)
 
 
+ON_GOOGLE = {
+    "a password instead of an identity": ({"database": {"signIn": "password"}}, "database.signIn"),
+    "the proxy's account": ({"gcp": {"proxy": "deployment"}}, "gcp.proxy"),
+    "another continent": ({"artifacts": {"location": "eu"}}, "artifacts.location"),
+}
+
+
+@pytest.mark.parametrize(("change", "key"), ON_GOOGLE.values(), ids=ON_GOOGLE.keys())
+def test_what_google_would_make_anew_or_give_to_another_user_is_refused(
+    change: dict[str, Any], key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("FORCE", raising=False)
+    outputs = {"dataPlaces": data_places(parse({"cloud": "gcp"}), None)}
+    before = {"resources": [{"type": "pulumi:pulumi:Stack", "outputs": outputs}]}
+    with pytest.raises(Failure, match=rf"mlflow:{key}: \S+ → \S+"):
+        refuse_moved_data("gcp", parse({"cloud": "gcp", **change}), before, None)
+
+
+NEEDED: dict[str, dict[str, Any]] = {
+    "aws": {},
+    "azure": {"cluster": {"create": {"adminGroups": ["11111111-2222-3333-4444-555555555555"]}}},
+    "gcp": {},
+}
+PASSWORD = {"signIn": "password"}
+OTHER_USERS = {
+    "another name on AWS": ("aws", {}, {"user": "ml"}, "user: mlflow → ml"),
+    "another name on Azure": ("azure", PASSWORD, PASSWORD | {"user": "ml"}, "user: mlflow → ml"),
+    "another name on Google": ("gcp", PASSWORD, PASSWORD | {"user": "ml"}, "user: mlflow → ml"),
+    "an identity on Google": ("gcp", PASSWORD, {"signIn": "identity"}, "signIn: password → identity"),
+}
+
+
+@pytest.mark.parametrize(("cloud", "first", "then", "told"), OTHER_USERS.values(), ids=OTHER_USERS.keys())
+def test_another_user_is_refused_for_postgresql_whose_tables_have_owners_and_passes_for_mysql(
+    cloud: str, first: dict[str, Any], then: dict[str, Any], told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("FORCE", raising=False)
+    for engine in ("postgresql", "mysql"):
+        one, other = (
+            parse({**NEEDED[cloud], "cloud": cloud, "database": {"engine": engine, **each}})
+            for each in (first, then)
+        )
+        outputs = {"dataPlaces": data_places(one, None)}
+        before = {"resources": [{"type": "pulumi:pulumi:Stack", "outputs": outputs}]}
+        if engine == "mysql":
+            refuse_moved_data(cloud, other, before, None)
+            continue
+        with pytest.raises(Failure, match=re.escape(f"mlflow:database.{told}")):
+            refuse_moved_data(cloud, other, before, None)
+
+
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [
+        ({"compute": "autopilot"}, "mlflow:cluster.create.compute"),
+        ({"network": "10.80.0.0/16"}, "mlflow:cluster.create.network"),
+        ({"subnet": {"name": "a", "pods": "p", "services": "s"}}, "mlflow:cluster.create.network"),
+    ],
+)
+def test_what_replaces_a_google_cluster_is_refused(
+    change: dict[str, Any], key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("FORCE", raising=False)
+    has = {"has": ["private-services-access"]} if "subnet" in change else {}
+    outputs = {"dataPlaces": data_places(parse({"cloud": "gcp"}), None)}
+    before = {"resources": [{"type": "pulumi:pulumi:Stack", "outputs": outputs}]}
+    refuse_moved_data("gcp", parse({"cloud": "gcp", "cluster": {"create": {}}}), before, None)
+    with pytest.raises(Failure, match=key):
+        refuse_moved_data("gcp", parse({"cloud": "gcp", "cluster": {"create": change, **has}}), before, None)
+
+
 def test_another_cluster_is_refused_where_data_is_kept_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("FORCE", raising=False)
     inside = {"cloud": "aws", "database": {"place": "in-cluster"}}

@@ -29,8 +29,6 @@ from .network import PrivateServices, PrivateServicesArgs
 from .provider import Project, connect_project, needs_private_services
 from .proxy import NAME as PROXY_ACCOUNT
 
-MADE = "made by the stack"
-
 
 def build(settings: GcpStack) -> Foundation:
     """The foundation on Google Cloud.
@@ -73,7 +71,7 @@ class _Builder:
             database=contract,
             artifacts=bucket.store if bucket else None,
             exports=self._exports(database, bucket, registry),
-            data_places=self._data_places(),
+            data_places={"gcp:project": self._project.id, "gcp:region": self._project.region},
         )
 
     def _principal(self, name: str, what: str, *accounts: str) -> WorkloadPrincipal:
@@ -158,16 +156,3 @@ class _Builder:
             "repository": registry.repository,
             "serviceAccounts": {"server": self._server.member, "jobs": self._jobs.member},
         }
-
-    def _data_places(self) -> dict[str, str]:
-        """What else names the database and the bucket: another value is another, empty one."""
-        settings = self._settings
-        places = {"gcp:project": self._project.id, "gcp:region": self._project.region}
-        if database_place(settings) is Place.MANAGED:
-            existing = settings.database.existing
-            places["mlflow:database.existing"] = str(existing.instance) if existing else MADE
-            places["mlflow:database.name"] = settings.database.name
-        if artifacts_place(settings) is Place.MANAGED:
-            bucket = settings.artifacts.existing
-            places["mlflow:artifacts.existing"] = f"{bucket.name}/{bucket.prefix or ''}" if bucket else MADE
-        return places

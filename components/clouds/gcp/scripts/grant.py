@@ -78,13 +78,24 @@ class PostgreSql:
             raise Refused(one_line(error)) from None
 
     def check_user(self):
-        """Raises unless MLflow's user can make tables."""
+        """Raises unless MLflow's user can make tables, and those that are there are its own."""
         order = self.order
         connection = self.connect(order.user, order.password, order.database)
         try:
             for right in ("USAGE", "CREATE"):
                 if not self.query(connection, "SELECT has_schema_privilege('public', %s)", right):
                     raise Refused(f"{order.user} lacks {right} on schema public")
+            owner = self.query(
+                connection,
+                "SELECT string_agg(DISTINCT tableowner, ', ') FROM pg_tables WHERE schemaname = 'public' "
+                "AND tablename IN ('alembic_version', 'alembic_version_auth') "
+                "AND NOT pg_has_role(tableowner, 'USAGE')",
+            )
+            if owner:
+                raise Refused(
+                    f"its tables belong to {owner}, and not to {order.user}: set mlflow:database.signIn, "
+                    "mlflow:database.user and mlflow:gcp.proxy back, or give it the tables (docs/gcp.md)"
+                )
         finally:
             connection.close()
 
