@@ -11,7 +11,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tools.common import Failure, run
@@ -66,10 +66,18 @@ class AzureApi:
         claims = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
         return claims["oid"], "ServicePrincipal" if claims.get("idtyp") == "app" else "User"
 
-    def call(self, method: str, id_: str, version: str, body: Mapping[str, Any] | None = None) -> Any:
+    def call(
+        self,
+        method: str,
+        id_: str,
+        version: str,
+        body: Mapping[str, Any] | None = None,
+        query: Mapping[str, str] | None = None,
+    ) -> Any:
         """:raises AzureError: when it is refused, or nobody answers."""
+        asked = {**(query or {}), "api-version": version}
         request = urllib.request.Request(
-            f"{MANAGEMENT}{id_}?{urllib.parse.urlencode({'api-version': version})}",
+            f"{MANAGEMENT}{id_}?{urllib.parse.urlencode(asked)}",
             method=method,
             data=None if body is None else json.dumps(body).encode(),
             headers={"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"},
@@ -91,6 +99,21 @@ class AzureApi:
             if error.status == 404:
                 return None
             raise
+
+    def listed(self, id_: str, version: str) -> Iterator[dict[str, Any]]:
+        """All of a list, whose pages each name the next one; nothing where there is no such list."""
+        query: dict[str, str] = {}
+        while True:
+            try:
+                page = self.call("GET", id_, version, query=query)
+            except AzureError as error:
+                if error.status == 404:
+                    return
+                raise
+            yield from page["value"]
+            if not page.get("nextLink"):
+                return
+            query = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(page["nextLink"]).query))
 
     def make(self, id_: str, version: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """Make or change it, and wait until that is done.

@@ -1,4 +1,4 @@
-"""Azure Resource Manager as far as `make backend` asks it: resources by their ids, with ARM's own manners.
+"""Azure Resource Manager as far as the tools ask it: resources by their ids, with ARM's own manners.
 
 Sources: Azure Resource Manager, "Track asynchronous Azure operations" (202, then provisioningState);
 azure-rest-api-specs of the versions that are asked for; Key Vault, "Soft-delete overview".
@@ -66,8 +66,15 @@ class Azure:
         (found,) = [each for id_, each in self.resources.items() if re.search(rf"/{kind}/[^/]+$", id_)]
         return found
 
-    def answer(self, method: str, id_: str, version: str, body: Any) -> tuple[int, Any]:
+    def answer(
+        self, method: str, id_: str, version: str, body: Any, page: str | None = None
+    ) -> tuple[int, Any]:
+        """
+        :param page: of a list; None for the first.
+        """
         self.calls.append((method, id_))
+        if method == "GET" and id_.endswith("/resources") and not self.refuses_reading:
+            return self._list(id_.removesuffix("/resources"), version, int(page or 0))
         for part, (status, code) in self.refuses.items():
             if method == "PUT" and part in id_:
                 return status, {"error": {"code": code, "message": f"{code} of {id_}"}}
@@ -98,6 +105,21 @@ class Azure:
             # At first it is not even to be seen.
             return _missing(id_) if left > 1 else (200, _state(found, "Creating"))
         return 200, found
+
+    def _list(self, group: str, version: str, start: int) -> tuple[int, Any]:
+        """What is in a group, one to a page (Azure Resource Manager, "List by resource group")."""
+        if group not in self.resources:
+            return _missing(group)
+        found = [
+            {"id": id_, "name": id_.rpartition("/")[2], "type": _type(id_)}
+            for id_ in self.resources
+            if id_.lower().startswith(f"{group}/providers/".lower())
+        ]
+        address = (
+            f"https://management.azure.com{group}/resources?$skiptoken={start + 1}&api-version={version}"
+        )
+        more = {"nextLink": address} if start + 1 < len(found) else {}
+        return 200, {"value": found[start : start + 1], **more}
 
     def _put(self, id_: str, body: Any) -> tuple[int, Any]:
         parent = re.sub(r"/(providers/Microsoft\.Authorization/)?[^/]+/[^/]+$", "", id_)
@@ -132,6 +154,12 @@ def _missing(id_: str) -> tuple[int, Any]:
     return 404, {"error": {"code": "ResourceNotFound", "message": id_}}
 
 
+def _type(id_: str) -> str:
+    """Microsoft.Sql/servers/databases of …/providers/Microsoft.Sql/servers/a/databases/b."""
+    provider, *rest = id_.rpartition("/providers/")[2].split("/")
+    return "/".join([provider, *rest[::2]])
+
+
 def _state(found: dict[str, Any], state: str) -> dict[str, Any]:
     return {**found, "properties": {**found["properties"], "provisioningState": state}}
 
@@ -149,8 +177,9 @@ def managed(azure: Azure, folder: Path, **claims: Any) -> Iterator[None]:
             if self.headers.get("Authorization") != f"Bearer {good}":
                 status, said = 401, {"error": {"code": "InvalidAuthenticationToken", "message": "no"}}
             else:
-                (version,) = urllib.parse.parse_qs(address.query)["api-version"]
-                status, said = azure.answer(self.command, address.path, version, body)
+                asked = dict(urllib.parse.parse_qsl(address.query))
+                page = asked.get("$skiptoken")
+                status, said = azure.answer(self.command, address.path, asked["api-version"], body, page)
             self.send_response(status)
             self.end_headers()
             if said is not None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.emulators.azure_manager import Azure, managed
 from tests.engine.anyprovider.plugin import DELAY, FAIL, LINGERING
 from tests.engine.aws_order import unordered
 from tests.engine.cloud_project import READY_IMAGES, CloudProject, Made, brought_up, nowhere, readable, shown
@@ -300,6 +301,45 @@ def test_after_unprotect_everything_goes_in_order_and_a_later_up_meets_no_name_t
     # Nothing of Azure's is called as before: its nodes' resource group, a server that can still be revived,
     # a deleted workspace, or the rights of an identity that is gone.
     assert {name for name in same if not name.startswith("mlflow-database-zone")} == set()
+
+
+def test_down_refuses_while_others_have_something_in_the_group_that_goes(
+    released: CloudProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Azure deletes a group with everything in it (pulumi/pulumi-azure-native#2522)."""
+    stack, azure = released.copy(tmp_path), Azure()
+    monkeypatch.setenv("FORCE", "azure")
+    (group,) = [each["id"] for each in stack.resources() if kind_of(each["urn"]) == "ResourceGroup"]
+    (server,) = [each["id"] for each in stack.resources() if each["type"] == SERVER]
+    restored = f"{group}/providers/Microsoft.DBforPostgreSQL/flexibleServers/restored"
+    interface = f"{group}/providers/Microsoft.Network/networkInterfaces/mlflow.nic.1"
+    its_own = {group, server.upper(), f"{server}/databases/mlflow", interface}
+    azure.resources = {id_: {} for id_ in (*its_own, restored)}
+    (tmp_path / "az").mkdir()
+    with managed(azure, tmp_path / "az"):
+        ids = stack.ids()
+        with pytest.raises(Failure, match=r"not know: flexibleServers restored$"):
+            verbs.down("azure", stack.root)
+        assert stack.ids() == ids
+        del azure.resources[restored]
+        verbs.down("azure", stack.root)
+    assert [id_ for method, id_ in azure.calls if method == "GET"].count(f"{group}/resources") > 4, "pages"
+
+
+def test_down_says_when_nobody_could_look_into_the_group_that_goes(
+    released: CloudProject,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    stack, azure = released.copy(tmp_path), Azure()
+    azure.refuses_reading = True
+    monkeypatch.delenv("FORCE", raising=False)
+    (tmp_path / "az").mkdir()
+    with managed(azure, tmp_path / "az"), pytest.raises(Failure, match="nothing was changed"):
+        verbs.down("azure", stack.root)
+    said = " ".join(capsys.readouterr().err.split())
+    assert "with whatever others put into it; it could not be looked into: you may not look" in said
 
 
 def test_locks_go_first_and_the_rest_follows(tmp_path: Path) -> None:

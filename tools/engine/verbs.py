@@ -15,6 +15,7 @@ from rich.markup import escape
 from tools.common import ROOT, Failure, console
 from tools.engine.data_guard import identity_of_cluster, refuse_moved_data
 from tools.engine.losses import loss_of, losses, titles
+from tools.engine.neighbours import refuse_neighbours
 from tools.engine.place import forget, place_of
 from tools.engine.progress import watched
 from tools.engine.protection import check_lowering, guarded, is_protected, lower, to_lower
@@ -97,7 +98,8 @@ def refresh(stack: str, root: Path = ROOT, program: Program | None = None) -> au
 def down(stack: str, root: Path = ROOT, program: Program | None = None) -> None:
     """Say what will be lost, ask for the stack's name, destroy and forget the stack.
 
-    :raises Failure: when protected resources are in it, or the answer is not the stack's name.
+    :raises Failure: when protected resources are in it, when others would lose what is theirs, or when the
+        answer is not the stack's name.
     """
     opened, interrupted = _open(stack, root, program)
     resources: list[dict[str, Any]] = state_of(opened).get("resources") or []
@@ -108,7 +110,8 @@ def down(stack: str, root: Path = ROOT, program: Program | None = None) -> None:
             f"see what would be lost, then release them: make unprotect STACK={stack}",
         )
     if resources:
-        confirm(stack, f"Taking stack {stack} down deletes {len(resources)} resources.", losses(resources))
+        lost = [*losses(resources), *refuse_neighbours(stack, resources)]
+        confirm(stack, f"Taking stack {stack} down deletes {len(resources)} resources.", lost)
         with watched("down", stack) as progress:
             opened.destroy(on_event=progress, refresh=interrupted or None, suppress_progress=True)
     opened.workspace.remove_stack(stack)
