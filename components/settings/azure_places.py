@@ -36,6 +36,10 @@ def places(settings: AzureStack) -> dict[str, str]:
             # A login can only be given to a new server (Azure/azure-rest-api-specs, Microsoft.DBforPostgreSQL
             # 2025-08-01: administratorLogin; pulumi/pulumi-azure-native#3869).
             found["mlflow:database.signIn"] = str(database.sign_in)
+        else:
+            # Once off, a standby in another zone cannot be had back (Azure Database for MySQL, "High
+            # availability concepts": only when the server is created).
+            found["mlflow:database.highAvailability"] = str(database.high_availability)
     if place_of(artifacts, settings.cloud) is Place.MANAGED and artifacts.existing:
         found["mlflow:artifacts.account"] = str(artifacts.account)
     return found

@@ -149,6 +149,25 @@ def test_another_user_is_refused_for_postgresql_whose_tables_have_owners_and_pas
             refuse_moved_data(cloud, other, before, None)
 
 
+def test_a_standby_is_refused_for_a_mysql_server_on_azure_that_is_there_and_passes_for_postgresql(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("FORCE", raising=False)
+    for engine in ("postgresql", "mysql"):
+        one, other = (
+            parse({**NEEDED["azure"], "cloud": "azure", "database": {"engine": engine, **PASSWORD, **each}})
+            for each in ({}, {"highAvailability": True})
+        )
+        before = {
+            "resources": [{"type": "pulumi:pulumi:Stack", "outputs": {"dataPlaces": data_places(one, None)}}]
+        }
+        if engine == "postgresql":
+            refuse_moved_data("azure", other, before, None)
+            continue
+        with pytest.raises(Failure, match=r"mlflow:database\.highAvailability: False → True"):
+            refuse_moved_data("azure", other, before, None)
+
+
 @pytest.mark.parametrize(
     ("change", "key"),
     [
