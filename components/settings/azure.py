@@ -125,8 +125,8 @@ class AzureDatabase(ManagedDatabase):
     """Resource group of the existing server."""
     administrator: IdentityId | None = None
     """Existing, with signIn identity: id of a user-assigned identity that is an Entra administrator of the
-    server under its own name. The Job that makes database and user is that identity; nobody else in the
-    cluster can be."""
+    server under its own name. The Job that makes database and user is that identity, and so can be whoever
+    may create pods in the stack's namespace."""
     directory_reader: IdentityId | None = None
     """Managed MySQL with signIn identity: id of a user-assigned identity with the Entra role Directory
     Readers, by which the server looks up who signs in. Only an Entra administrator can give that role."""

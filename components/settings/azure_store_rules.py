@@ -198,6 +198,17 @@ def administrator_of_an_existing_flexible_server(database: AzureDatabase, cloud:
 
 
 @rule
+def a_borrowed_administrator(database: AzureDatabase, existing_namespace: bool) -> Iterator[Problem]:
+    if database.administrator and existing_namespace:
+        yield Problem(
+            f"{DATABASE}.administrator",
+            "would be lent to everybody who may create pods in the existing namespace; give the stack a "
+            f"namespace of its own, or make database and user there and say {DATABASE}.existing.finished: "
+            "true",
+        )
+
+
+@rule
 def the_storage_account(artifacts: AzureArtifacts, cluster: AzureCluster, cloud: Cloud) -> Iterator[Problem]:
     if place_of(artifacts, cloud) is not Place.MANAGED:
         names = (*OF_THE_ACCOUNT, "account", "resource_group")

@@ -368,6 +368,20 @@ STORES: list[tuple[str, dict[str, Any], str, str]] = [
         "about an existing server",
     ),
     (
+        "an administrator in a namespace that others use",
+        existing(
+            database={
+                "existing": {"instance": "shared"},
+                "resourceGroup": "shared",
+                "administrator": ADMINISTRATOR,
+            },
+            namespace="ml-team",
+            existingNamespace=True,
+        ),
+        f"{DATABASE}.administrator",
+        "everybody who may create pods",
+    ),
+    (
         "an existing server without its group",
         database(existing={"instance": "shared", "finished": True}),
         f"{DATABASE}.resourceGroup",
