@@ -108,11 +108,18 @@ def test_what_the_settings_say_of_nodes_and_times_reaches_the_cluster() -> None:
     (account,) = rules["mlflow-metrics"]["destinations"]["monitoringAccounts"]
     assert account["accountResourceId"] == "mock-sentinel-mlflow-metrics-id"
     assert cluster["azureMonitorProfile"] == {"metrics": {"enabled": True}}
-    assert "azureMonitorProfile" not in inputs(on_azure().one("ManagedCluster"))
     # The network lies where Services would have been.
     assert cluster["networkProfile"]["serviceCidr"] == "172.25.0.0/16"
     assert cluster["networkProfile"]["dnsServiceIP"] == "172.25.0.10"
     assert not on_azure().of_type("Workspace")
+
+
+def test_what_a_cluster_does_not_keep_is_said_to_be_off_since_azure_goes_on_with_what_is_left_out() -> None:
+    """Azure/AKS#2904: an add-on that an update does not mention stays on."""
+    for told in ({}, {"monitoring": True}):
+        cluster = inputs(on_azure({"cluster": create(**told)}).one("ManagedCluster"))
+        assert cluster["addonProfiles"] == {"omsagent": {"enabled": False}}
+        assert cluster["azureMonitorProfile"] == {"metrics": {"enabled": False}}
 
 
 def test_who_reaches_the_kubernetes_api_is_who_is_listed_and_the_nodes() -> None:
@@ -120,7 +127,7 @@ def test_who_reaches_the_kubernetes_api_is_who_is_listed_and_the_nodes() -> None
     ranges = access["apiServerAccessProfile"]["authorizedIPRanges"]
     assert ranges == [*OFFICE, "mock-sentinel-mlflow-network-nat-ipAddress/32"]
     world = plan_of("azure with ranges of nodes, logs and an open API")
-    assert "authorizedIPRanges" not in inputs(world.one("ManagedCluster"))["apiServerAccessProfile"]
+    assert inputs(world.one("ManagedCluster"))["apiServerAccessProfile"]["authorizedIPRanges"] == []
 
 
 def test_subnets_are_made_one_after_the_other() -> None:

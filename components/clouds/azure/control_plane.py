@@ -23,6 +23,7 @@ WEEKLY = 1
 IMAGE_CLEANER_HOURS = 168
 UPGRADES = ("aksManagedAutoUpgradeSchedule", "aksManagedNodeOSUpgradeSchedule")
 """Names by which AKS knows what a window is for (AKS, "Use planned maintenance")."""
+NO_LOGS = containerservice.ManagedClusterAddonProfileArgs(enabled=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,12 +108,13 @@ class ControlPlane(pulumi.ComponentResource):
                 upgrade_channel=containerservice.UpgradeChannel.PATCH,
                 node_os_upgrade_channel=containerservice.NodeOSUpgradeChannel.NODE_IMAGE,
             ),
-            addon_profiles={"omsagent": args.workspace.add_on()} if args.workspace else None,
+            # Off is said as well: what is left out stays as it was (Azure/AKS#2904).
+            addon_profiles={"omsagent": args.workspace.add_on() if args.workspace else NO_LOGS},
             azure_monitor_profile=containerservice.ManagedClusterAzureMonitorProfileArgs(
-                metrics=containerservice.ManagedClusterAzureMonitorProfileMetricsArgs(enabled=True)
-            )
-            if settings.metrics
-            else None,
+                metrics=containerservice.ManagedClusterAzureMonitorProfileMetricsArgs(
+                    enabled=settings.metrics
+                )
+            ),
             agent_pool_profiles=[
                 containerservice.ManagedClusterAgentPoolProfileArgs(
                     name=SYSTEM,
@@ -171,7 +173,7 @@ class ControlPlane(pulumi.ComponentResource):
         return containerservice.ManagedClusterAPIServerAccessProfileArgs(
             enable_private_cluster=False,
             # An empty list lets everybody knock; a list with 0.0.0.0/0 is refused.
-            authorized_ip_ranges=None if access.open_to_world else [*access.public, nodes],
+            authorized_ip_ranges=[] if access.open_to_world else [*access.public, nodes],
             disable_run_command=True,
         )
 
