@@ -168,7 +168,12 @@ def test_sizes_backups_nodes_ranges_and_replicas_change_in_place(stack: CloudPro
             "create": CLUSTER
             | {"nodes": {"min": 1, "max": 6}, "tier": "free", "systemNodes": {"min": 2, "max": 3}}
         },
-        database={"size": "Standard_D2ds_v5", "backupDays": 14, "highAvailability": True},
+        database={
+            "size": "Standard_D2ds_v5",
+            "backupDays": 14,
+            "highAvailability": True,
+            "storageGb": 128,
+        },
         artifacts={"redundancy": "GZRS", "keepVersionsDays": 5},
         exposure=exposure,
         server={"replicas": 3},
@@ -185,6 +190,8 @@ def test_sizes_backups_nodes_ranges_and_replicas_change_in_place(stack: CloudPro
         ("update", "mlflowartifacts"),
     ]
     assert stack.ids() == ids
+    (server,) = [each for each in stack.resources() if each["type"] == SERVER]
+    assert server["inputs"]["storage"]["storageSizeGB"] == 128, "a size that is said is asked for"
 
 
 def test_new_tags_reach_every_resource_in_place_and_move_no_data(stack: CloudProject) -> None:

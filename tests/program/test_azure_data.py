@@ -282,6 +282,20 @@ def test_a_private_endpoint_leads_to_a_server_that_has_no_other_address() -> Non
     assert "mlflow-database-endpoint-name" in outlives(planned, planned.one("Job", "bootstrap"))
 
 
+@pytest.mark.parametrize(
+    ("said", "left_to_azure"), [({}, True), ({"storageGb": 256}, False), ({"maxStorageGb": 20}, False)]
+)
+def test_a_size_that_nobody_said_is_left_to_azure_and_one_that_was_said_is_asked_for(
+    said: Settings, left_to_azure: bool
+) -> None:
+    server = on_azure({"database": {"signIn": "password", "engine": "mysql", **said}}).one(
+        "Server", "database"
+    )
+    ignored = ["storage.storageSizeGB"] if left_to_azure else None
+    assert server.options.get("ignoreChanges") == ignored
+    assert inputs(server)["storage"]["storageSizeGB"] == said.get("storageGb", 20)
+
+
 def test_what_the_settings_say_of_the_server_reaches_it() -> None:
     found = inputs(plan_of("azure with everything set").one("Server", "mlflow-database"))
     assert found["storage"] == {"storageSizeGB": 128, "autoGrow": "Disabled"}

@@ -15,7 +15,7 @@ from ...settings.azure import AzureDatabase, DatabaseAccess
 from ...settings.azure_store_rules import ADMIN
 from ...settings.database import SignIn
 from ..names import stack_name
-from .database_service import SERVICES, Wanted, grows, mysql, postgresql
+from .database_service import SERVICES, Wanted, grows, mysql, postgresql, said_size
 from .identity import WorkloadPrincipal
 from .network import PrivateEndpoint, PrivateEndpointArgs, PrivateZone, PrivateZoneArgs, network_of
 from .resource_group import Place
@@ -139,8 +139,8 @@ class DatabaseServer(pulumi.ComponentResource):
             parent=self,
             protect=args.protect,
             depends_on=list(ready),
-            # Azure makes it larger by itself, and never smaller.
-            ignore_changes=["storage.storageSizeGB"] if grows(settings) else None,
+            # Azure makes it larger by itself, and never smaller; a size that was said is asked for.
+            ignore_changes=["storage.storageSizeGB"] if grows(settings) and not said_size(settings) else None,
             custom_timeouts=pulumi.CustomTimeouts(create="60m", update="60m", delete="60m"),
         )
         return mysql(self._name, wanted, opts) if is_mysql else postgresql(self._name, wanted, opts)

@@ -94,11 +94,16 @@ def grows(settings: AzureDatabase) -> bool:
     return settings.max_storage_gb is None
 
 
+def said_size(settings: AzureDatabase) -> bool:
+    """Whether the stack file says how large the storage is."""
+    return "storage_gb" in settings.model_fields_set
+
+
 def postgresql(name: str, wanted: Wanted, opts: pulumi.ResourceOptions) -> dbforpostgresql.Server:
     """A PostgreSQL server; with sign-in by identity it takes no password at all."""
     settings, sql = wanted.settings, dbforpostgresql
     size, tier = wanted.size
-    storage = settings.storage_gb if "storage_gb" in settings.model_fields_set else SMALLEST_POSTGRESQL_GB
+    storage = settings.storage_gb if said_size(settings) else SMALLEST_POSTGRESQL_GB
     on, off = sql.PasswordBasedAuth.ENABLED, sql.PasswordBasedAuth.DISABLED
     return sql.Server(
         name,
