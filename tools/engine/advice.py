@@ -35,6 +35,18 @@ HINTS = (
     (r"Apply failed with \d+ conflict",
      "someone else changed that field: undo the change with the tool that made it, or annotate the object "
      "pulumi.com/patchForce"),
+    # Azure: astronomer/deploy-action#33 and hashicorp/terraform-provider-azurerm#10360.
+    (r"disk size '?\d+'? cannot be less than current|StorageMB Downscaling",
+     "Azure made the database's storage larger by itself: make refresh STACK={stack}; and where "
+     "mlflow:database.storageGb is set, set it to the size that it has now"),
+    # Azure/azure-service-operator#3267; Azure RBAC, "Troubleshoot": new principals and assignments.
+    (r"CustomKubeletIdentityMissingPermission|PrincipalNotFound|AuthorizationPermissionMismatch",
+     "a right that was just given is not known everywhere yet, which takes Azure up to ten minutes: wait, "
+     "then make up STACK={stack} goes on"),
+    # MicrosoftDocs/azure-docs#110791.
+    (r"ScopeLocked|following scope\(s\) are locked",
+     "a lock holds what is on and below it, rights included; if it is the stack's: set mlflow:azure.locks: "
+     "false and the rest as it was, make up, then make the change, and lock again"),
     (r"violates PodSecurity",
      "the pod does not pass the namespace's Pod Security level: see the fields named above"),
     (r"no resource plugin|could not load plugin",
