@@ -70,9 +70,9 @@ class GcpCluster(ManagedCluster):
     location: Annotated[str, Field(pattern=r"^[a-z]+-[a-z]+[0-9]+(-[a-z])?$")] | None = None
     """Region or zone of the existing cluster. Default: `gcp:region`."""
     has: list[GkeFeature] = []
-    """What the existing cluster and its network have: private-services-access (else the stack makes it, once
-    per network), network-policy (enforced), proxy-subnet (for an internal ingress). With `create.subnet` what
-    its network has."""
+    """What the existing cluster and its network have: private-services-access (a new database needs it),
+    network-policy (enforced), proxy-subnet (for an internal ingress). With `create.subnet` what its network
+    has."""
     create: NewGcpCluster | None = None
     """A new cluster. Default: one with every default, unless `existing` names one."""
 

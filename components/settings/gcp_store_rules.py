@@ -10,8 +10,8 @@ from .artifacts import Transfer
 from .cloud_rules import end_of_life, said
 from .database import ManagedDatabase, Place, SignIn
 from .errors import Problem
-from .gcp import Gcp, GcpArtifacts, enterprise_plus
-from .gcp_rules import not_the_words
+from .gcp import Gcp, GcpArtifacts, GcpCluster, GkeFeature, enterprise_plus
+from .gcp_rules import HAS, lacks, not_the_words
 from .rules import rule
 from .server import Server
 from .stack import Cloud, Groups, place_of
@@ -116,6 +116,24 @@ def an_existing_cloud_sql_service(database: ManagedDatabase, gcp: Gcp) -> Iterat
     if existing.security_group:
         yield Problem(
             f"{key}.securityGroup", "is AWS's; Cloud SQL lets nobody in but its Auth Proxy. Remove it"
+        )
+
+
+@rule
+def a_way_to_a_new_instance(
+    database: ManagedDatabase, cluster: GcpCluster, cloud: Cloud
+) -> Iterator[Problem]:
+    """A network has one such peering for all services in it: who makes it in a network of others could take
+    it away from them (pulumi-gcp 10.2.0, ``servicenetworking.Connection.deletion_policy``)."""
+    makes = place_of(database, cloud) is Place.MANAGED and database.existing is None
+    if makes and lacks(cluster, GkeFeature.PRIVATE_SERVICES_ACCESS):
+        yield Problem(
+            HAS,
+            "lacks private-services-access, the way to a private Cloud SQL, which everything in that network "
+            "shares. List it where the network has it (gcloud services vpc-peerings list --network=…); else "
+            "make it once: gcloud compute addresses create google-services --global --purpose=VPC_PEERING "
+            "--prefix-length=20 --network=…; gcloud services vpc-peerings connect --service="
+            "servicenetworking.googleapis.com --ranges=google-services --network=…",
         )
 
 

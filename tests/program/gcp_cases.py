@@ -65,10 +65,17 @@ GCP_CASES: Mapping[str, Settings] = {
         "artifacts": {"transfer": "direct"},
     },
     "gcp in an existing cluster": PLAIN
-    | {"cluster": {"existing": "data", "location": "europe-west1-b", "storageClass": "standard-rwo"}},
+    | {
+        "cluster": {
+            "existing": "data",
+            "location": "europe-west1-b",
+            "storageClass": "standard-rwo",
+            "has": ["private-services-access"],
+        }
+    },
     "gcp in an existing cluster with an existing database and bucket": PLAIN
     | {
-        "cluster": {"existing": "data", "has": ["private-services-access"]},
+        "cluster": {"existing": "data"},
         "database": {"existing": {"instance": "shared", "admin": "sql-admin"}},
         "artifacts": {"existing": {"name": "data", "prefix": "ml/flow"}, "transfer": "direct"},
         "secrets": SQL_ADMIN,

@@ -239,7 +239,23 @@ def test_one_setting_guards_an_instance_and_a_cluster_in_every_place_google_has(
     assert plain(planned.one("Bucket").inputs)["forceDestroy"] is not protect
 
 
-def test_peering_goes_with_the_stack_and_the_instance_waits_for_it() -> None:
+@pytest.mark.parametrize(
+    "case",
+    [
+        "gcp in an existing cluster",
+        "gcp in an existing network",
+        "gcp in an existing cluster with an existing database and bucket",
+    ],
+)
+def test_the_peering_of_a_network_that_is_there_is_neither_made_nor_deleted(case: str) -> None:
+    planned = plan_of(case)
+    assert not planned.of_type("Connection")
+    assert not [one for one in planned.resources if one.type.startswith("gcp:servicenetworking/")]
+    made = planned.of_type("DatabaseInstance")
+    assert bool(made) is ("existing database" not in case)
+
+
+def test_peering_goes_with_the_made_network_and_the_instance_waits_for_it() -> None:
     planned = plan_of("gcp by default")
     assert given(planned, "Connection")["deletionPolicy"] == "REMOVE_PEERING"
     assert planned.one("Connection").name in outlives(planned, planned.one("DatabaseInstance"))

@@ -31,7 +31,7 @@ def create(**more: Any) -> Settings:
 
 
 def existing(*features: str, **more: Any) -> Settings:
-    return {"cluster": {"existing": "data", "has": list(features), **more}}
+    return {"cluster": {"existing": "data", "has": ["private-services-access", *features], **more}}
 
 
 def database(**more: Any) -> Settings:
@@ -80,7 +80,12 @@ def bootstrap(plan: Plan) -> dict[str, str]:
     return environment(plan, job)
 
 
-IN_A_SUBNET = create(subnet={"name": "apps", "pods": "gke-pods", "services": "gke-services"})
+IN_A_SUBNET = {
+    "cluster": {
+        "create": {"subnet": {"name": "apps", "pods": "gke-pods", "services": "gke-services"}},
+        "has": ["private-services-access"],
+    }
+}
 
 ROWS = [
     Row("tags", {"tags": {"team": "a"}}, lambda p: instance(p)["userLabels"]["team"] == "a"),
@@ -96,7 +101,7 @@ ROWS = [
     ),
     Row(
         "cluster.has",
-        existing("private-services-access"),
+        existing(),
         lambda p: not p.of_type("Connection") and p.one("DatabaseInstance"),
     ),
     Row(

@@ -15,6 +15,8 @@ from tools.validate import __main__ as validate
 
 pytestmark = pytest.mark.unit
 
+PEERED = "private-services-access"
+
 
 def gcloud(folder: Path, script: str, name: str = "gcloud") -> None:
     path = folder / name
@@ -70,7 +72,7 @@ def existing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_validate_reaches_the_existing_cluster_before_the_stack_is_up(
     existing: Path, location: str | None, asked: str
 ) -> None:
-    settings = parse({"cloud": "gcp", "cluster": {"existing": "data", "location": location}})
+    settings = parse({"cloud": "gcp", "cluster": {"existing": "data", "location": location, "has": [PEERED]}})
     cluster, image, reason = validate.reach("live", settings)
     assert (image, reason) == (None, "")
     assert cluster is not None
@@ -84,7 +86,7 @@ def test_validate_reaches_the_existing_cluster_before_the_stack_is_up(
 def test_validate_says_which_part_of_its_place_a_stack_does_not_name(existing: Path, missing: str) -> None:
     file = existing / "Pulumi.live.yaml"
     file.write_text(file.read_text().replace(missing, "gcp:other"))
-    settings = parse({"cloud": "gcp", "cluster": {"existing": "data"}})
+    settings = parse({"cloud": "gcp", "cluster": {"existing": "data", "has": [PEERED]}})
     assert validate.reach("live", settings)[2].endswith(f"set {missing}")
 
 
@@ -93,5 +95,5 @@ def test_validate_says_what_is_missing_on_this_machine(
 ) -> None:
     (existing / "gke-gcloud-auth-plugin").unlink()
     monkeypatch.setenv("PATH", str(existing))
-    settings = parse({"cloud": "gcp", "cluster": {"existing": "data"}})
+    settings = parse({"cloud": "gcp", "cluster": {"existing": "data", "has": [PEERED]}})
     assert "gke-gcloud-auth-plugin is not installed" in validate.reach("live", settings)[2]

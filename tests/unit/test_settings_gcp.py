@@ -39,7 +39,7 @@ def nodes(**more: Any) -> dict[str, Any]:
 
 
 def existing(*features: str, **more: Any) -> dict[str, Any]:
-    return {"cluster": {"existing": "data", "has": list(features)}, **more}
+    return {"cluster": {"existing": "data", "has": ["private-services-access", *features]}, **more}
 
 
 def entrance(kind: str, **more: Any) -> dict[str, Any]:
@@ -68,10 +68,22 @@ CLUSTER: list[tuple[str, dict[str, Any], str, str]] = [
     ),
     ("features of a new cluster", {"cluster": {"has": ["network-policy"]}}, "mlflow:cluster.has", "existing"),
     ("a feature twice", existing("network-policy", "network-policy"), "mlflow:cluster.has", "once"),
-    ("a misspelt feature", existing("network-polcy"), "mlflow:cluster.has[0]", "network-policy"),
+    ("a misspelt feature", existing("network-polcy"), "mlflow:cluster.has[1]", "network-policy"),
     ("a cluster's name in capitals", {"cluster": {"existing": "Data"}}, "mlflow:cluster.existing", "GKE"),
     ("too long a name", {"cluster": {"existing": "a" * 41}}, "mlflow:cluster.existing", "GKE"),
     ("a place of a new cluster", {"cluster": {"location": REGION}}, "mlflow:cluster.location", "gcp:region"),
+    (
+        "a database in a cluster's network without its peering",
+        {"cluster": {"existing": "data"}},
+        "mlflow:cluster.has",
+        "gcloud services vpc-peerings connect",
+    ),
+    (
+        "a database in a network without its peering",
+        create(subnet={"name": "apps", "pods": "p", "services": "s"}),
+        "mlflow:cluster.has",
+        "gcloud compute addresses create",
+    ),
     (
         "a place that is none",
         {"cluster": {"existing": "data", "location": "Europe"}},
@@ -403,6 +415,8 @@ def test_bad_settings_are_refused_with_their_key_and_what_to_do(
         create(zones=[f"{REGION}-b", f"{REGION}-d"], nodes={"total": 4}),
         create(access={"public": ["0.0.0.0/0"], "world": True}),
         existing(),
+        {"cluster": {"existing": "data"}, **database(existing={"instance": "shared", "finished": True})},
+        {"cluster": {"existing": "data"}, **database(place="in-cluster")},
         existing("network-policy", gcp={"proxy": "deployment"}),
         {"gcp": {"identity": "direct"}, "database": {"signIn": "password", "user": "ml"}},
         {"gcp": {"identity": "direct"}, "database": {"place": "in-cluster"}},

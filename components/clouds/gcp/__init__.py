@@ -112,14 +112,15 @@ class _Builder:
         )
 
     def _private_services(self) -> PrivateServices | None:
-        if not needs_private_services(self._settings):
+        address_range = self._cluster.private_services
+        if address_range is None or not needs_private_services(self._settings):
             return None
         return PrivateServices(
             "mlflow-private-services",
             PrivateServicesArgs(
                 project=self._project,
                 network=self._cluster.network,
-                address_range=self._cluster.private_services,
+                address_range=address_range,
             ),
             opts=self._on_google,
         )

@@ -194,13 +194,13 @@ class ClusterNetwork(pulumi.ComponentResource):
 class PrivateServicesArgs:
     """Inputs of :class:`PrivateServices`.
 
-    :param network: id of the network that gets it.
-    :param address_range: where Cloud SQL takes its addresses from; None for any free range of this network.
+    :param network: id of a network that the stack makes: the peering of another is not ours to take away.
+    :param address_range: where Cloud SQL takes its addresses from.
     """
 
     project: Project
     network: pulumi.Input[str]
-    address_range: ipaddress.IPv4Network | None
+    address_range: ipaddress.IPv4Network
 
 
 class PrivateServices(pulumi.ComponentResource):
@@ -216,8 +216,8 @@ class PrivateServices(pulumi.ComponentResource):
             purpose="VPC_PEERING",
             address_type="INTERNAL",
             network=args.network,
-            address=str(ranges.network_address) if ranges else None,
-            prefix_length=ranges.prefixlen if ranges else 20,
+            address=str(ranges.network_address),
+            prefix_length=ranges.prefixlen,
             opts=pulumi.ResourceOptions(
                 parent=self, depends_on=args.project.apis.of("compute", "servicenetworking")
             ),

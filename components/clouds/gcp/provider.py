@@ -12,7 +12,7 @@ import pulumi_gcp as gcp
 from ...settings import artifacts_place, database_place
 from ...settings.database import Place
 from ...settings.errors import Problem, SettingsError
-from ...settings.gcp import Builder, GcpStack, GkeFeature
+from ...settings.gcp import Builder, GcpStack
 from ...settings.load import configured
 from .apis import Apis, ApisArgs
 
@@ -91,9 +91,10 @@ def connect_project(settings: GcpStack) -> Project:
 
 
 def needs_private_services(settings: GcpStack) -> bool:
-    """Whether the stack makes an instance in a network that has no private services access yet."""
+    """Whether the stack makes an instance in a network of its own; another has that access already."""
     makes = database_place(settings) is Place.MANAGED and settings.database.existing is None
-    return makes and GkeFeature.PRIVATE_SERVICES_ACCESS not in settings.cluster.has
+    new = settings.new_cluster
+    return makes and new is not None and new.subnet is None
 
 
 def stack_labels(settings: GcpStack) -> dict[str, str]:
