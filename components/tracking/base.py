@@ -19,6 +19,9 @@ core = kubernetes.core.v1
 meta = kubernetes.meta.v1
 
 POD_SECURITY = "restricted"
+GONE = pulumi.CustomTimeouts(delete="20m")
+"""It goes when all in it has, load balancers of the cloud too, which hold it for ten minutes and more
+(kubernetes/ingress-gce#1720). Pulumi would give up after five (pulumi-kubernetes, await/awaiters.go)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +91,7 @@ class Base(pulumi.ComponentResource):
             ),
             # Deleting a namespace deletes the volume claims in it, protected or not.
             opts=pulumi.ResourceOptions(
-                parent=self, protect=args.protect, depends_on=list(args.cluster.ready)
+                parent=self, protect=args.protect, depends_on=list(args.cluster.ready), custom_timeouts=GONE
             ),
         )
         return namespace.metadata.name

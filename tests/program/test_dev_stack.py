@@ -104,6 +104,11 @@ def test_nothing_skips_the_wait_that_holds_on_delete_too(case: str) -> None:
             assert "pulumi.com/skipAwait" not in annotations, one.name
 
 
+def test_a_namespace_has_as_long_to_go_as_the_load_balancers_of_a_cloud_need(case: str) -> None:
+    for one in plan_of(case).of_type("Namespace"):
+        assert one.read or one.options["customTimeouts"]["delete"] == "20m"
+
+
 def test_everything_is_reached_through_the_stacks_own_provider(case: str) -> None:
     planned = plan_of(case)
     provider = planned.one("kubernetes")
