@@ -119,8 +119,8 @@ class AzureDatabase(ManagedDatabase):
     """Managed, beside an existing cluster: id of the subnet for the server (empty, delegated to the database
     service) or for its private endpoint."""
     dns_zone: ZoneId | None = None
-    """Managed: id of a private DNS zone that is there already and linked to the network. Default: one that
-    the stack makes."""
+    """Managed: id of a private DNS zone that is there already and linked to the networks of server and nodes;
+    needed where those differ. Default: one that the stack makes."""
     resource_group: ResourceGroupName | None = None
     """Resource group of the existing server."""
     administrator: IdentityId | None = None
@@ -160,8 +160,8 @@ class AzureArtifacts(ManagedArtifacts):
     subnet: SubnetId | None = None
     """Managed, beside an existing cluster: id of the subnet for the private endpoint."""
     dns_zone: ZoneId | None = None
-    """Managed: id of a private DNS zone privatelink.blob… that is there already. Default: one that the stack
-    makes."""
+    """Managed: id of a private DNS zone privatelink.blob… that is there already; needed where the nodes are in
+    another network than `subnet`. Default: one that the stack makes."""
     account: Annotated[str, Field(pattern=r"^[a-z0-9]{3,24}$")] | None = None
     """Name of the storage account in which the existing container lies: 3 to 24 of a-z and 0-9."""
     resource_group: ResourceGroupName | None = None

@@ -52,7 +52,9 @@ _LOOKED_UP: Final[dict[str, dict[str, Any]]] = {
         "kubeconfigs": [{"value": base64.b64encode(json.dumps(_KUBECONFIG).encode()).decode()}]
     },
     "azure-native:containerservice:getManagedCluster": {
-        "identityProfile": {"kubeletidentity": {"objectId": f"{SENTINEL}-kubelet"}}
+        "identityProfile": {"kubeletidentity": {"objectId": f"{SENTINEL}-kubelet"}},
+        # Made-up subnets would be in another network than those of the settings.
+        "agentPoolProfiles": [],
     },
 }
 """Look-ups whose answer has a form that its type does not tell (AKS API reference)."""

@@ -16,6 +16,7 @@ from ...settings import artifacts_place, database_place
 from ...settings.azure import AzureStack, DatabaseAccess, NewAzureCluster, StorageAccess
 from ...settings.database import Place as StorePlace
 from ...settings.errors import Problem, SettingsError
+from .cluster_checks import EXISTING, KUBELET, checked
 from .control_plane import ControlPlane, ControlPlaneArgs, version_of
 from .database_service import SERVICES
 from .kubelogin import NoEntraError, entra_kubeconfig
@@ -184,37 +185,17 @@ def _issuer(profile: Any) -> str:
 
 def _existing(settings: AzureStack, place: Place) -> _Facts:
     named, group = str(settings.cluster.existing), str(settings.cluster.resource_group)
+    # Nothing goes on before the check.
     found = containerservice.get_managed_cluster_output(
         resource_group_name=group, resource_name=named, opts=place.subscription.invoke
-    )
-    issuer = found.oidc_issuer_profile.apply(_issuer)
-    workload = found.security_profile.apply(_workload_identity)
-    checked = pulumi.Output.all(issuer, workload).apply(lambda known: _checked(*known))
+    ).apply(lambda cluster: checked(cluster, settings))
     return _Facts(
         id=found.id,
-        # Nothing goes on before the check.
-        name=pulumi.Output.all(found.name, checked).apply(lambda known: known[0]),
+        name=found.name,
         group=pulumi.Output.from_input(group),
-        issuer=checked,
-        kubelet=found.identity_profile.apply(lambda all_: all_["kubeletidentity"].object_id),
+        issuer=found.oidc_issuer_profile.apply(_issuer),
+        kubelet=found.identity_profile.apply(lambda all_: all_[KUBELET].object_id),
     )
-
-
-def _workload_identity(profile: Any) -> bool:
-    return bool(profile and profile.workload_identity and profile.workload_identity.enabled)
-
-
-def _checked(issuer: str, workload: bool) -> str:
-    """The issuer of an existing cluster's tokens.
-
-    :raises SettingsError: when pods could not be anybody in it.
-    """
-    if not issuer or not workload:
-        raise _refused(
-            "names a cluster without workload identity; switch it on: az aks update … --enable-oidc-issuer "
-            "--enable-workload-identity"
-        )
-    return issuer
 
 
 def _kubeconfig(known: Mapping[str, Any]) -> str:
@@ -222,11 +203,8 @@ def _kubeconfig(known: Mapping[str, Any]) -> str:
     try:
         return entra_kubeconfig(known["name"], base64.b64decode(known["found"]))
     except NoEntraError:
-        raise _refused(
+        remedy = (
             "names a cluster without Entra sign-in; switch it on: az aks update … --enable-aad "
             "--enable-azure-rbac --disable-local-accounts"
-        ) from None
-
-
-def _refused(remedy: str) -> SettingsError:
-    return SettingsError([Problem("mlflow:cluster.existing", remedy)], stack=pulumi.get_stack())
+        )
+        raise SettingsError([Problem(EXISTING, remedy)], stack=pulumi.get_stack()) from None

@@ -1,0 +1,83 @@
+"""What is there already on Azure, as Azure itself tells of it, and what of it a stack cannot live with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.program.azure_cases import BLOB_ZONE, DATABASE_ZONE, EXISTING, PLAIN, SUBNET
+from tools.offline import Plan, run
+from tools.offline.answers import Mocked
+
+pytestmark = pytest.mark.program
+
+# A refusal is a SettingsError, or Pulumi's own ValueError that quotes it.
+
+CLUSTER = "azure-native:containerservice:getManagedCluster"
+SPOKE = SUBNET.replace("/hub/", "/spoke/")
+BESIDE: dict[str, Any] = PLAIN | {
+    "cluster": EXISTING, "database": {"subnet": SUBNET}, "artifacts": {"access": "public"},
+}  # fmt: skip
+BY_ENDPOINT: dict[str, Any] = BESIDE | {
+    "database": {"subnet": SUBNET, "dnsZone": DATABASE_ZONE},
+    "artifacts": {"access": "private-endpoint", "subnet": SUBNET},
+}
+
+
+class There(Mocked):
+    """Everything is made up but for one look-up."""
+
+    def __init__(self, token: str, told: dict[str, Any]) -> None:
+        self._token, self._told = token, told
+
+    def looked_up(self, token: str, arguments: dict[str, Any]) -> dict[str, Any] | None:
+        found = super().looked_up(token, arguments)
+        return {**(found or {}), **self._told} if token == self._token else found
+
+
+def beside(told: dict[str, Any], settings: dict[str, Any] = BESIDE) -> Plan:
+    """The plan beside a cluster of which Azure tells this."""
+    return run("azure", answers=There(CLUSTER, told), overrides=settings)
+
+
+def pools(*subnets: str | None) -> dict[str, Any]:
+    return {"agentPoolProfiles": [{"name": "nodes", "vnetSubnetID": each} for each in subnets]}
+
+
+UNFIT = {
+    "no issuer": ({"oidcIssuerProfile": None}, "cluster.existing: .*without workload identity"),
+    "workload identity off": (
+        {"securityProfile": {"workloadIdentity": {"enabled": False}}},
+        "cluster.existing: .*without workload identity",
+    ),
+    "a service principal": ({"identityProfile": None}, "cluster.existing: .*with a service principal"),
+    "another network": (pools(SPOKE), "database.dnsZone: is missing"),
+    "a network that AKS made": (pools(None), "database.dnsZone: is missing"),
+}
+
+
+@pytest.mark.parametrize(("told", "refused"), UNFIT.values(), ids=UNFIT.keys())
+def test_a_cluster_that_a_stack_cannot_live_in_is_refused_with_what_to_do(
+    told: dict[str, Any], refused: str
+) -> None:
+    with pytest.raises(ValueError, match=refused):
+        beside(told)
+
+
+def test_everything_that_is_wrong_with_a_cluster_is_told_at_once() -> None:
+    with pytest.raises(ValueError, match="3 mistakes"):
+        beside({"oidcIssuerProfile": None, "identityProfile": None} | pools(SPOKE))
+
+
+def test_a_zone_of_the_stacks_own_will_do_where_the_nodes_are_in_its_network() -> None:
+    planned = beside(pools(SPOKE, SUBNET.replace("/hub/", "/Hub/").replace("/data", "/nodes")))
+    (link,) = planned.of_type("VirtualNetworkLink")
+    assert link.inputs["virtualNetwork"]["id"] == SUBNET.partition("/subnets/")[0]
+
+
+def test_a_zone_that_is_there_will_do_wherever_the_nodes_are() -> None:
+    with pytest.raises(ValueError, match=r"artifacts\.dnsZone: is missing"):
+        beside(pools(SPOKE), BY_ENDPOINT)
+    artifacts = {**BY_ENDPOINT["artifacts"], "dnsZone": BLOB_ZONE}
+    assert not beside(pools(SPOKE), BY_ENDPOINT | {"artifacts": artifacts}).of_type("PrivateZone")
