@@ -18,6 +18,7 @@ from tools.validate.classes import classes
 from tools.validate.keys import key_of
 from tools.validate.ports import ports
 
+DEV = parse({"cloud": "dev"})
 POLICY = {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "p"}}
 
 
@@ -176,17 +177,19 @@ def test_a_node_port_that_another_namespace_has_fails_and_the_stacks_own_does_no
     ],
 )
 def test_an_object_leads_back_to_its_setting(kind: str, name: str, labels: dict, key: str) -> None:
-    assert key_of({"kind": kind, "metadata": {"name": name, "labels": labels}}) == key
+    assert key_of({"kind": kind, "metadata": {"name": name, "labels": labels}}, DEV) == key
 
 
 def test_what_serves_or_runs_in_order_leads_back_to_its_section_and_a_workspace_to_its_claim() -> None:
-    def key(kind: str, label: str, **annotations: str) -> str:
-        metadata = {"name": "x", "labels": {f"mlflow/{label}": "one"}, "annotations": annotations}
-        return key_of({"kind": kind, "metadata": metadata})
+    def key(kind: str, label: str, name: str = "one") -> str:
+        served = {"modelServers": {"model": {"model": "models:/a@b"}}}
+        metadata = {"name": name, "labels": {f"mlflow/{label}": name}}
+        return key_of({"kind": kind, "metadata": metadata}, parse({"cloud": "dev", **served}))
 
     assert key("Deployment", "service") == "mlflow:services.one"
     assert key("Ingress", "service") == "mlflow:services.one"
-    assert key("Deployment", "service", **{"mlflow/model": "models:/a@b"}) == "mlflow:modelServers.one"
+    for kind in ("Deployment", "Service", "NetworkPolicy", "PodDisruptionBudget", "Ingress"):
+        assert key(kind, "service", "model") == "mlflow:modelServers.model"
     assert key("CronJob", "service-roll") == "mlflow:services.one.schedule"
     assert key("CronJob", "pipeline") == "mlflow:pipelines.one"
     assert key("CronJob", "job") == "mlflow:jobs.one"
@@ -204,13 +207,13 @@ def test_what_serves_or_runs_in_order_leads_back_to_its_section_and_a_workspace_
 )
 def test_rights_lead_back_to_what_wants_them(kind: str, name: str, key: str) -> None:
     labels = {"app.kubernetes.io/component": "service"}
-    assert key_of({"kind": kind, "metadata": {"name": name, "labels": labels}}) == key
+    assert key_of({"kind": kind, "metadata": {"name": name, "labels": labels}}, DEV) == key
 
 
 def test_the_watch_leads_back_to_model_servers_and_a_services_class_to_the_entrance() -> None:
     labels = {"app.kubernetes.io/component": "model-watch"}
     watch = {"kind": "Deployment", "metadata": {"name": "mlflow-services-watch", "labels": labels}}
-    assert key_of(watch) == "mlflow:modelServers"
+    assert key_of(watch, DEV) == "mlflow:modelServers"
     labels = {"mlflow/service": "web"}
     ingress = {
         "kind": "Ingress", "metadata": {"name": "web", "labels": labels}, "spec": {"ingressClassName": "not"},

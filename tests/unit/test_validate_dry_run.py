@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from components.settings import parse
 from tools.offline import SECRET_TEXT, UNKNOWN_TEXT
 from tools.validate.dry_run import _findings, _sendable
 
 pytestmark = pytest.mark.unit
+DEV = parse({"cloud": "dev"})
 
 
 def test_a_secret_whose_whole_content_is_unknown_is_sent_as_an_empty_one() -> None:
@@ -33,8 +35,8 @@ def test_a_binding_whose_role_comes_with_it_is_no_mistake_and_any_other_refusal_
     """Who is no administrator binds no Role that is not there, and a dry run makes none."""
     binding = {"kind": "RoleBinding", "metadata": {"name": "roll"}}
     missing = 'rolebindings.rbac.authorization.k8s.io "roll" not found'
-    assert list(_findings(binding, binding, [missing])) == []
-    (finding,) = _findings(binding, binding, ["forbidden: attempting to grant extra privileges"])
+    assert list(_findings(binding, binding, [missing], DEV)) == []
+    (finding,) = _findings(binding, binding, ["forbidden: attempting to grant extra privileges"], DEV)
     assert finding.fails
-    (finding,) = _findings({**binding, "kind": "Role"}, binding, [missing])
+    (finding,) = _findings({**binding, "kind": "Role"}, binding, [missing], DEV)
     assert finding.fails

@@ -51,7 +51,7 @@ def _storage(subject: Subject, cluster: ClusterAccess) -> Iterator[Finding]:
             yield Finding("mlflow:cluster.storageClass", "the cluster has no default storage class; name one")
         elif name and UNKNOWN_TEXT not in name and name not in known:
             text = f"the cluster has no storage class {name}; it has: {_listed(known)}"
-            yield Finding(f"{key_of(claim)}.storageClass", text)
+            yield Finding(f"{key_of(claim, subject.settings)}.storageClass", text)
 
 
 def _annotations(each: dict[str, Any]) -> dict[str, str]:

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from typing import Any
 
+from components.settings import AnyStack
 from components.settings.existing import ExistingStack
 from tools.common import Failure
 from tools.offline import UNKNOWN_TEXT
@@ -46,7 +47,7 @@ def dry_run(subject: Subject) -> Iterator[Finding]:
                 with ThreadPoolExecutor(AT_ONCE) as pool:
                     said = pool.map(lambda each: _complaints(cluster, each), moved)
                     for manifest, original, lines in zip(moved, subject.manifests, said, strict=True):
-                        yield from _findings(manifest, original, lines)
+                        yield from _findings(manifest, original, lines, subject.settings)
     except Failure as failure:
         yield Finding("mlflow:namespace", f"manifests could not be checked: {reason(failure)}", fails=False)
 
@@ -56,7 +57,7 @@ def _exists(cluster: ClusterAccess, namespace: str) -> bool:
 
 
 def _findings(
-    manifest: Mapping[str, Any], original: Mapping[str, Any], lines: list[str]
+    manifest: Mapping[str, Any], original: Mapping[str, Any], lines: list[str], settings: AnyStack
 ) -> Iterator[Finding]:
     title = f"{manifest['kind']} {manifest['metadata']['name']}"
     guessed = UNKNOWN_TEXT in json.dumps(original, ensure_ascii=False)
@@ -66,7 +67,7 @@ def _findings(
         if manifest["kind"] == "RoleBinding" and line.endswith("not found"):
             continue  # its Role, which comes with it: who is no administrator binds none that is not there
         doubt = " (it holds values that only the cloud will say)" if guessed else ""
-        yield Finding(key_of(manifest), f"{title}: {line}{doubt}", fails=not guessed)
+        yield Finding(key_of(manifest, settings), f"{title}: {line}{doubt}", fails=not guessed)
 
 
 def _complaints(cluster: ClusterAccess, manifest: Mapping[str, Any]) -> list[str]:

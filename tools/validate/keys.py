@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from components.jobs.names import JOB_LABEL, MODEL, PIPELINE_LABEL, SERVICE_LABEL
+from components.jobs.names import JOB_LABEL, PIPELINE_LABEL, SERVICE_LABEL
+from components.settings import AnyStack
 
 BY_NAME = {
     ("Service", "mlflow-server-node-port"): "mlflow:exposure.nodePort",
@@ -41,7 +42,7 @@ def _of_rights(name: str) -> str:
     return "mlflow:modelServers"
 
 
-def key_of(manifest: Mapping[str, Any]) -> str:
+def key_of(manifest: Mapping[str, Any], settings: AnyStack) -> str:
     """The setting that an object comes from, as narrow as is known."""
     metadata = manifest["metadata"]
     labels = metadata.get("labels") or {}
@@ -53,7 +54,7 @@ def key_of(manifest: Mapping[str, Any]) -> str:
         claim = ".workspace.claim" if manifest["kind"] == "PersistentVolumeClaim" else ""
         return f"mlflow:jobs.{job}{claim}"
     if service := labels.get(SERVICE_LABEL):
-        section = "modelServers" if MODEL in (metadata.get("annotations") or {}) else "services"
+        section = "modelServers" if service in settings.model_servers else "services"
         return f"mlflow:{section}.{service}"
     if service := labels.get(f"{SERVICE_LABEL}-roll"):
         return f"mlflow:services.{service}.schedule"

@@ -25,4 +25,4 @@ def ports(subject: Subject) -> Iterator[Finding]:
         for port in service["spec"].get("ports") or []:
             if manifest := wanted.get(port.get("nodePort")):
                 text = f"{port['nodePort']} is taken by Service {where['namespace']}/{where['name']}"
-                yield Finding(f"{key_of(manifest)}.port", text)
+                yield Finding(f"{key_of(manifest, subject.settings)}.port", text)
