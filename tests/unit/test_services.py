@@ -39,7 +39,10 @@ def deployment(
     said = {"mlflow/model": "models:/churn@live", "mlflow/replicas": str(wanted)}
     template = {"labels": {}} | ({"annotations": {"mlflow/model-version": serves}} if serves else {})
     return {
-        "metadata": {"annotations": said | ({"mlflow/status": status} if status else {})},
+        "metadata": {
+            "resourceVersion": "1",
+            "annotations": said | ({"mlflow/status": status} if status else {}),
+        },
         "spec": {"replicas": replicas, "template": {"metadata": template}},
     }
 
@@ -109,8 +112,10 @@ class Api:
         return self.deployments.get(name)
 
     def patch(self, _kind: str, name: str, body: dict[str, Any]) -> dict[str, Any]:
-        self.patched.append(name)
         live = self.deployments[name]
+        if body["metadata"]["resourceVersion"] != live["metadata"]["resourceVersion"]:
+            raise Refused("PATCH", name, 409, "the object has been modified")
+        self.patched.append(name)
         live["metadata"]["annotations"] |= body.get("metadata", {}).get("annotations", {})
         spec = body.get("spec", {})
         live["spec"]["replicas"] = spec.get("replicas", live["spec"]["replicas"])
@@ -136,6 +141,23 @@ def test_one_server_that_cannot_be_looked_at_keeps_no_other_from_its_model() -> 
     assert api.patched == ["a", "b"]
     assert "403" in str(watch.last["forbidden"])
     assert "no such Deployment" in str(watch.last["gone"])
+
+
+def test_what_a_pipeline_wrote_meanwhile_is_not_taken_back() -> None:
+    api = Api(a=deployment(replicas=2, serves="models:/churn/1"))
+
+    class Slow(Stub):
+        """While it answers, a pipeline rolls the server to what it has just promoted."""
+
+        def resolved(self, model: str) -> str:
+            api.deployments["a"] = deployment(replicas=2, serves="models:/churn/3")
+            api.deployments["a"]["metadata"]["resourceVersion"] = "2"
+            return super().resolved(model)
+
+    Watch(api, Slow("models:/churn/2"), ["a"]).look()
+    assert api.patched == []
+    Watch(api, Stub("models:/churn/3"), ["a"]).look()
+    assert api.patched == []
 
 
 def test_a_registry_that_does_not_answer_changes_nothing() -> None:

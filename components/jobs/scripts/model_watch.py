@@ -72,6 +72,9 @@ class Watch:
         if live is None:
             return "there is no such Deployment"
         if patch := change(live, self.registry.resolved):
+            # Refused (409) where somebody changed it meanwhile, such as a pipeline that knows a newer version.
+            seen = {"resourceVersion": live["metadata"]["resourceVersion"]}
+            patch["metadata"] = {**patch.get("metadata", {}), **seen}
             live = self.api.patch(DEPLOYMENTS, name, patch)
         annotations = live["spec"]["template"]["metadata"].get("annotations") or {}
         serves = f"{live['spec']['replicas']} pods for {annotations.get(VERSION)}"
