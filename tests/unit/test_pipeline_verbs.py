@@ -78,6 +78,30 @@ def test_a_second_run_of_a_pipeline_is_refused_with_its_key() -> None:
         template.make_room(deployed(jobs=[working]), DAILY)
 
 
+class Busy:
+    """A tracking server whose newest runs are all of one job."""
+
+    def __init__(self, _deployed: Deployed) -> None:
+        pass
+
+    def ask(self, call: str, body: dict[str, Any]) -> dict[str, Any]:
+        if call == "experiments/search":
+            return {"experiments": [{"name": "churn", "experiment_id": "1"}]}
+        name = "rare" if body["filter"] == "tags.`job.name` = 'rare'" else "busy"
+        run = {"data": {"tags": [{"key": "job.name", "value": name}]}}
+        return {"runs": [] if "never" in body["filter"] else [run] * body["max_results"]}
+
+
+def test_the_last_run_of_a_rare_job_is_found_behind_those_of_a_busy_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(listing, "Server", Busy)
+    monkeypatch.setattr(listing, "NEWEST", 3)
+    template = {"metadata": {"annotations": {"mlflow/experiment": "churn"}, "labels": {}}}
+    known = dict.fromkeys(("busy", "rare", "never"), template)
+    assert listing.last_runs(deployed(), known).keys() == {"busy", "rare"}
+
+
 def test_the_list_tells_how_far_the_stages_are() -> None:
     run = {"pipeline_run": "daily-123456"}
     jobs = [

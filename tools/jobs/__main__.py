@@ -57,14 +57,18 @@ def last_runs(deployed: Deployed, known: dict[str, dict[str, Any]]) -> dict[str,
     ids = [each["experiment_id"] for each in listed if each["name"] in wanted]
     if not ids:
         return {}
-    query = {
-        "experiment_ids": ids,
-        "filter": "tags.`job.name` LIKE '%'",
-        "order_by": ["attributes.start_time DESC"],
-        "max_results": NEWEST,
-    }
+
+    def newest(which: str, most: int) -> list[dict[str, Any]]:
+        order = ["attributes.start_time DESC"]
+        query = {"experiment_ids": ids, "filter": which, "order_by": order, "max_results": most}
+        return server.ask("runs/search", query).get("runs", [])
+
+    runs = newest("tags.`job.name` LIKE '%'", NEWEST)
+    # Busy jobs may have pushed the last run of a rare one out of these.
+    rare = known.keys() - {_tags(run)["job.name"] for run in runs} if len(runs) == NEWEST else ()
+    runs += [run for name in sorted(rare) for run in newest(f"tags.`job.name` = '{name}'", 1)]
     found: dict[str, dict[str, Any]] = {}
-    for run in server.ask("runs/search", query).get("runs", []):
+    for run in runs:
         found.setdefault(_tags(run)["job.name"], run)
     return found
 
