@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -153,6 +158,68 @@ def test_what_the_mlproject_does_not_declare_is_refused_by_name(
     launcher.check_entry_point(tmp_path, "main", {"alpha": "1"})
     with pytest.raises(launcher.Wrong, match=words):
         launcher.check_entry_point(tmp_path, entry_point, dict.fromkeys(parameters, "1"))
+
+
+class Run:
+    """MLflow, as far as a run of an entry point goes: ``code`` is what the code exits with."""
+
+    def __init__(self, code: int, *, deaf: bool = False) -> None:
+        self.code, self.deaf, self.ended = code, deaf, dict[str, str]()
+        self.projects = self.entities = self
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def run(self, *_: Any, **__: Any) -> SimpleNamespace:
+        words = f"import time; time.sleep({60 if self.deaf else 0}); raise SystemExit({self.code})"
+        self.process = subprocess.Popen([sys.executable, "-c", words], start_new_session=True)
+        return SimpleNamespace(run_id="r", command_proc=self.process)
+
+    def MlflowClient(self) -> Run:  # noqa: N802 - MLflow's name
+        return self
+
+    def RunTag(self, key: str, value: str) -> tuple[str, str]:  # noqa: N802 - MLflow's name
+        return key, value
+
+    def set_experiment(self, _name: str) -> SimpleNamespace:
+        return SimpleNamespace(experiment_id="1")
+
+    def log_batch(self, _run: str, **_: Any) -> None:
+        if self.deaf:
+            raise ConnectionError("the server is away")
+
+    def set_terminated(self, run: str, status: str) -> None:
+        self.ended[run] = status
+
+
+def launched(mlflow: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> int:
+    """The launcher's exit code for an entry point of a project."""
+    monkeypatch.setitem(sys.modules, "mlflow", mlflow)
+    (folder / "MLproject").write_text("entry_points: {main: {command: none}}")
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        return launcher.launch(launcher.parsed([str(folder), "--experiment=e"]), launcher.Signals())
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.parametrize(("code", "expected"), [(0, 0), (3, 3), (launcher.MISDESCRIBED, 1), (-9, 137)])
+def test_the_codes_exit_code_is_the_jobs_and_none_means_that_it_is_misdescribed(
+    code: int, expected: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mlflow = Run(code if code >= 0 else 0)
+    if code < 0:
+        monkeypatch.setattr(subprocess.Popen, "wait", lambda *_: code)
+    assert launched(mlflow, tmp_path, monkeypatch) == expected
+
+
+def test_a_run_that_cannot_be_tagged_ends_with_its_code_since_no_attempt_would_find_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mlflow = Run(0, deaf=True)
+    with pytest.raises(ConnectionError):
+        launched(mlflow, tmp_path, monkeypatch)
+    assert mlflow.process is not None
+    assert mlflow.process.poll() == -signal.SIGTERM
+    assert mlflow.ended == {"r": "FAILED"}
 
 
 def test_requirements_go_into_an_environment_of_their_own_on_top_of_the_images(

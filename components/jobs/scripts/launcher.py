@@ -217,9 +217,14 @@ def opened(mlflow, args, folder, experiment, tags):
         run_name=name,
         synchronous=False,
     )
-    client.log_batch(
-        submitted.run_id, tags=[mlflow.entities.RunTag(tag, value) for tag, value in tags.items()]
-    )
+    try:
+        told = [mlflow.entities.RunTag(tag, value) for tag, value in tags.items()]
+        client.log_batch(submitted.run_id, tags=told)
+    except BaseException:
+        # Without its tags no later attempt would find the run and close it.
+        stop(submitted.command_proc)
+        client.set_terminated(submitted.run_id, "FAILED")
+        raise
     return submitted.run_id, submitted.command_proc
 
 
@@ -285,6 +290,8 @@ def launch(args, signals):
     if args.module or args.command:
         client.set_terminated(run_id, "FAILED" if code else "FINISHED")
     log.info("the run %s", "failed" if code else "succeeded")
+    if code == MISDESCRIBED:
+        return 1  # the code's own word for something else; it has its retries
     return code if code >= 0 else 128 - code
 
 
