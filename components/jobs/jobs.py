@@ -41,7 +41,7 @@ class Jobs(pulumi.ComponentResource):
     """Job templates.
 
     :ivar templates: job's name → its template.
-    :ivar launcher: name of the ConfigMap that holds the launcher; services use it too.
+    :ivar launcher: name of the ConfigMap that holds the launcher.
     """
 
     templates: Mapping[str, JobTemplate]

@@ -14,8 +14,8 @@ from ..settings.pipelines import Pipeline, Stage
 from ..tracking.labels import labels
 from .names import JOB_LABEL, PIPELINE_LABEL
 from .rights import roller
-from .rolling import small_pod
-from .template import LATE_SECONDS, NEVER, job_of_pod
+from .rolling import MAIN, small_pod
+from .template import LATE_SECONDS, NEVER, failure_policy, job_of_pod
 
 batch = kubernetes.batch.v1
 core = kubernetes.core.v1
@@ -24,8 +24,6 @@ rbac = kubernetes.rbac.v1
 
 PART = "pipeline"
 """Their component label."""
-MAIN = "main"
-"""The container that starts the stages."""
 GRACE_SECONDS = 70
 """From SIGTERM to SIGKILL: the stages' own 45 s, and time to ask for their end and to see it."""
 RESTARTS = 6
@@ -94,7 +92,9 @@ def _job(args: PlainPipelineArgs, account: pulumi.Output[str]) -> batch.JobSpecA
     settings = args.settings
     stages = {name: stage_of(stage) for name, stage in settings.stages.items()}
     # As words of the pod, not as a file: a run goes on as it began, whatever an `up` changes meanwhile.
-    command = ["python", "-m", "launcher.pipeline", args.pipeline, f"--stages={json.dumps(stages)}"]
+    # Kubernetes would replace $(NAME) there already, and not only in the stage's own pod.
+    written = json.dumps(stages).replace("$", "$$")
+    command = ["python", "-m", "launcher.pipeline", args.pipeline, f"--stages={written}"]
     asks = any(stage.model_server for stage in settings.stages.values())
     pod = small_pod(account, command, args.access, args.images, args.scripts, signs_in=asks, env=job_of_pod())
     pod.restart_policy, pod.termination_grace_period_seconds = "Never", GRACE_SECONDS
@@ -103,24 +103,7 @@ def _job(args: PlainPipelineArgs, account: pulumi.Output[str]) -> batch.JobSpecA
         active_deadline_seconds=settings.deadline_seconds,
         ttl_seconds_after_finished=settings.history.seconds,
         pod_replacement_policy="Failed",
-        pod_failure_policy=batch.PodFailurePolicyArgs(
-            rules=[
-                batch.PodFailurePolicyRuleArgs(
-                    action="FailJob",
-                    on_exit_codes=batch.PodFailurePolicyOnExitCodesRequirementArgs(
-                        container_name=MAIN, operator="In", values=list(FINAL)
-                    ),
-                ),
-                batch.PodFailurePolicyRuleArgs(
-                    action="Ignore",
-                    on_pod_conditions=[
-                        batch.PodFailurePolicyOnPodConditionsPatternArgs(
-                            type="DisruptionTarget", status="True"
-                        )
-                    ],
-                ),
-            ]
-        ),
+        pod_failure_policy=failure_policy(MAIN, FINAL),
         template=core.PodTemplateSpecArgs(
             metadata=meta.ObjectMetaArgs(
                 labels=pipeline_labels(args.pipeline), annotations=dict(args.access.job_annotations) or None

@@ -17,6 +17,7 @@ from .names import SERVICE_LABEL
 from .pod import LAUNCHER_FOLDER, authority_mounts, authority_volumes
 from .rights import roller, token_volume
 from .served import roll_seconds
+from .template import failure_policy
 
 apps = kubernetes.apps.v1
 batch = kubernetes.batch.v1
@@ -27,6 +28,8 @@ WATCH = "model-watch"
 """Component label of the watch."""
 ROLL = "service-roll"
 """Component label of what rolls a service on its schedule."""
+MAIN = "main"
+"""The container of a small pod."""
 LATE_SECONDS = 600
 """A roll that could not start this long after it was due is left out."""
 KEPT_SECONDS = 3600
@@ -123,7 +126,10 @@ class ScheduledRoll(pulumi.ComponentResource):
                 job_template=batch.JobTemplateSpecArgs(
                     metadata=meta.ObjectMetaArgs(labels=tags),
                     spec=batch.JobSpecArgs(
-                        backoff_limit=0,  # a service that does not become ready would not the next time
+                        # A service that does not become ready would not the next time; but a roll whose
+                        # own pod is evicted begins anew.
+                        backoff_limit=0,
+                        pod_failure_policy=failure_policy(MAIN, []),
                         ttl_seconds_after_finished=KEPT_SECONDS,
                         active_deadline_seconds=2 * roll_seconds(args.settings, 0),
                         template=core.PodTemplateSpecArgs(
@@ -156,7 +162,7 @@ def small_pod(
     told: Mapping[str, Text] = {**access.environment, **POD_ENV} if signs_in else POD_ENV
     secrets = [access.secret] if signs_in and access.secret is not None else []
     container = core.ContainerArgs(
-        name="main",
+        name=MAIN,
         image=images.job,
         image_pull_policy="IfNotPresent",
         command=command,

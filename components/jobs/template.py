@@ -131,32 +131,32 @@ def job_spec(args: JobTemplateArgs, code: Code, workspace: Mounted) -> batch.Job
         ttl_seconds_after_finished=settings.history.seconds,
         # A new attempt starts once the old pod has really ended, so that two never share a workspace.
         pod_replacement_policy="Failed",
-        # What cannot start as it is described fails at once. An evicted pod, or one whose node goes, is no
-        # failure of the code's.
-        pod_failure_policy=batch.PodFailurePolicyArgs(
-            rules=[
-                batch.PodFailurePolicyRuleArgs(
-                    action="FailJob",
-                    on_exit_codes=batch.PodFailurePolicyOnExitCodesRequirementArgs(
-                        container_name=MAIN, operator="In", values=[MISDESCRIBED]
-                    ),
-                ),
-                batch.PodFailurePolicyRuleArgs(
-                    action="Ignore",
-                    on_pod_conditions=[
-                        batch.PodFailurePolicyOnPodConditionsPatternArgs(
-                            type="DisruptionTarget", status="True"
-                        )
-                    ],
-                ),
-            ]
-        ),
+        # What cannot start as it is described fails at once.
+        pod_failure_policy=failure_policy(MAIN, [MISDESCRIBED]),
         template=core.PodTemplateSpecArgs(
             metadata=meta.ObjectMetaArgs(
                 labels=pod_labels(pod), annotations=dict(pod.access.job_annotations) or None
             ),
             spec=pod_of(settings, pod, container_of(settings, pod), restart_policy="Never"),
         ),
+    )
+
+
+def failure_policy(container: str, final: Sequence[int]) -> batch.PodFailurePolicyArgs:
+    """Which ends of a pod are no failed attempt like others: an evicted pod, or one whose node goes, has a
+    successor that counts as no retry.
+
+    :param final: exit codes of the container after which the Job has failed.
+    """
+    exits = batch.PodFailurePolicyOnExitCodesRequirementArgs(
+        container_name=container, operator="In", values=list(final)
+    )
+    moved = batch.PodFailurePolicyOnPodConditionsPatternArgs(type="DisruptionTarget", status="True")
+    return batch.PodFailurePolicyArgs(
+        rules=[
+            *([batch.PodFailurePolicyRuleArgs(action="FailJob", on_exit_codes=exits)] if final else []),
+            batch.PodFailurePolicyRuleArgs(action="Ignore", on_pod_conditions=[moved]),
+        ]
     )
 
 

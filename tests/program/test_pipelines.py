@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -312,6 +313,16 @@ def test_it_signs_in_to_the_tracking_server_only_to_look_up_models() -> None:
 
     assert finds({}) == tracking
     assert finds({"stages": {"load": {"job": "load"}}}) == set()
+
+
+def test_kubernetes_replaces_none_of_the_users_words_on_their_way_to_a_stage() -> None:
+    """In a pod's command it takes $(NAME) for a variable's value, and $$ for a dollar."""
+    price = "$(JOB_RUN) for $$5 and $x"
+    found = made({"stages": {"load": {"job": "load", "parameters": {"price": price}}}})
+    (word,) = [one for one in found.pod["containers"][0]["command"] if one.startswith("--stages=")]
+    assert re.sub(r"\$\$", "", word).count("$") == 0
+    stages = json.loads(word.removeprefix("--stages=").replace("$$", "$"))
+    assert stages["load"]["parameters"] == [f"price={price}"]
 
 
 def test_a_failed_stage_is_final_and_a_killed_pod_has_a_successor() -> None:

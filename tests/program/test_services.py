@@ -420,6 +420,15 @@ def test_who_rolls_may_get_and_patch_exactly_its_deployments() -> None:
         assert binding["subjects"] == [{"kind": "ServiceAccount", "name": name, "namespace": "mlflow"}]
 
 
+def test_a_scheduled_roll_is_tried_once_and_begins_anew_when_its_pod_is_evicted() -> None:
+    spec = made(service_plan({"schedule": "@daily"})).of("CronJob")["spec"]["jobTemplate"]["spec"]
+    assert spec["backoffLimit"] == 0
+    (rule,) = spec["podFailurePolicy"]["rules"]
+    assert rule["action"] == "Ignore"
+    assert rule["onPodConditions"] == [{"type": "DisruptionTarget", "status": "True"}]
+    assert spec["template"]["spec"]["restartPolicy"] == "Never"
+
+
 def test_only_who_rolls_is_given_a_token() -> None:
     planned = plan(
         {

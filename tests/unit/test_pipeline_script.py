@@ -350,6 +350,17 @@ def test_a_service_that_does_not_start_fails_its_stage(caplog: pytest.LogCapture
     assert "stage serve failed: web: no new pod became ready within 9 s" in caplog.text
 
 
+def test_a_service_that_somebody_paused_is_told_while_its_stage_waits(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    cluster = Namespace()
+    web(cluster)["spec"]["paused"] = True
+    run = of(cluster, {"serve": {"deployment": "web"}})
+    for _ in range(3):
+        assert not run.look()
+    assert caplog.text.count("serve waits: somebody paused Deployment web") == 1
+
+
 def stopped(run: Pipeline) -> int:
     """The exit code when SIGTERM comes while the pipeline works."""
 

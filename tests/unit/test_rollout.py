@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -242,6 +243,21 @@ def test_the_script_rolls_all_it_is_given_at_once_and_says_what_failed(
     assert rollout.main(["serve"]) == 0
     assert rollout.main(["serve", "other"]) == 1
     assert "there is no Deployment other" in caplog.text
+
+
+def test_the_script_ends_at_once_when_its_pod_is_stopped(
+    cluster: Pretend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deployment(cluster, 1)
+    monkeypatch.setattr(rollout, "Api", lambda: cluster)
+    cluster.tick = lambda: signal.raise_signal(signal.SIGTERM)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with pytest.raises(SystemExit) as ended:
+            rollout.main(["serve"])
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert ended.value.code == 143
 
 
 def container(name: str, **status: Any) -> dict[str, Any]:

@@ -184,6 +184,8 @@ class Pipeline:
                 self.begun.add(name)
             elif rollout.done(found, deployment):
                 self._note_done(name, deployment)
+            elif found["spec"].get("paused"):
+                self._say(name, f"{name} waits: somebody paused Deployment {deployment}")
         except rollout.Failed as trouble:
             said = rollout.explained(self.api, deployment, trouble)
             raise Failed(f"stage {name} failed: {said}") from None

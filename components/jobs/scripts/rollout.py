@@ -5,6 +5,7 @@ Deployment offers is all it takes: a new pod template, and the status that tells
 """
 
 import logging
+import signal
 import sys
 import time
 from datetime import datetime, timezone
@@ -143,6 +144,8 @@ def _deployment(found, name):
 
 
 def main(names):
+    # As a pod's first process it would ignore SIGTERM otherwise.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s", stream=sys.stdout)
     try:
         api = Api()
