@@ -98,7 +98,7 @@ def test_the_last_run_of_a_rare_job_is_found_behind_those_of_a_busy_one(
     monkeypatch.setattr(listing, "Server", Busy)
     monkeypatch.setattr(listing, "NEWEST", 3)
     template = {"metadata": {"annotations": {"mlflow/experiment": "churn"}, "labels": {}}}
-    known = dict.fromkeys(("busy", "rare", "never"), template)
+    known: dict[str, dict[str, Any]] = dict.fromkeys(("busy", "rare", "never"), template)
     assert listing.last_runs(deployed(), known).keys() == {"busy", "rare"}
 
 

@@ -72,7 +72,7 @@ class Watch:
         if live is None:
             return "there is no such Deployment"
         if patch := change(live, self.registry.resolved):
-            # Refused (409) where somebody changed it meanwhile, such as a pipeline that knows a newer version.
+            # Refused (409) where somebody changed it meanwhile: a pipeline may know a newer version.
             seen = {"resourceVersion": live["metadata"]["resourceVersion"]}
             patch["metadata"] = {**patch.get("metadata", {}), **seen}
             live = self.api.patch(DEPLOYMENTS, name, patch)
