@@ -186,8 +186,10 @@ def test_a_server_that_outlives_its_token_gets_another_for_its_next_session(azur
         azure.kubectl("rollout", "restart", "deployment/mlflow-server")
         azure.kubectl("rollout", "status", "deployment/mlflow-server", "--timeout=170s")
         assert makes_experiment(azure) == 200
+        # Tokens of before are dead after it; probes may have asked for the next one meanwhile.
+        given = len(entra.given)
         time.sleep(entra.lifetime + 1)
-        given, before = len(entra.given), len(verdicts(azure))
+        before = len(verdicts(azure))
         assert makes_experiment(azure) == 200, "open sessions outlive the token they began with"
         assert server.kill_sessions(USER) > 0
         assert makes_experiment(azure) == 200
@@ -201,19 +203,22 @@ def test_a_server_that_outlives_its_token_gets_another_for_its_next_session(azur
 
 def test_a_pod_of_another_account_signs_in_to_nothing(azure: AzureStack) -> None:
     """Not as itself, and not by saying that it is the server."""
+    asked = len(verdicts(azure))
     done = azure.pod("as-itself", JOBS_ACCOUNT, ["python", "-c", SIGN_IN])
     assert done.code != 0
     assert "signed in" not in done.out
-    assert verdicts(azure)[-1] == f"the token is not of {USER}"
+    # Beside those of the server, whose probes sign in at any time.
+    assert {verdict for verdict in verdicts(azure)[asked:] if verdict} == {f"the token is not of {USER}"}
     assert f"check that {USER} was made for this identity" in done.out
     (server,) = [one for one in azure.azure.entra.identities if one.name.startswith("mlflow-server")]
     script = f"import os; os.environ['AZURE_CLIENT_ID'] = {server.client_id!r}\n{SIGN_IN}"
     asked = len(verdicts(azure))
     done = azure.pod("as-the-server", JOBS_ACCOUNT, ["python", "-c", script])
     assert done.code != 0
+    assert "signed in" not in done.out
     assert "no Entra token for database user" in done.out
     assert "trusts nobody who is system:serviceaccount:" in azure.azure.entra.refused[-1]
-    assert len(verdicts(azure)) == asked
+    assert set(verdicts(azure)[asked:]) <= {None}, "it came to the database"
 
 
 def test_an_existing_server_gets_user_and_database_from_the_administrator_that_it_has(

@@ -24,6 +24,8 @@ KINDS = (
     "configmaps,secrets,cronjobs,jobs,serviceaccounts,deployments,services,networkpolicies,"
     "poddisruptionbudgets,roles,rolebindings"
 )
+BINDING = "rolebinding.rbac.authorization.k8s.io/mlflow-workloads"
+"""Of examples/jobs-only."""
 BESIDE = {
     "modelServers": {"model": {"model": "models:/not-there@champion", "replicas": 2}},
     "pipelines": {"all": {"stages": {"first": {"job": "train"}}}},
@@ -242,9 +244,10 @@ def test_what_the_team_may_not_do_is_found_before_anything_is_made(team: Team) -
     # Its credentials could be decrypted, and were used.
     assert "mlflow:jobs.private.git.repo cannot be reached from this machine" in found.told
     assert "planted-value" not in found.text
-    team.kubectl("delete", "rolebinding", "mlflow-workloads")
+    team.kubectl("delete", BINDING)
     found = team.verb("validate", check=False)
     assert found.code == 1
     assert "mlflow:jobs.train" in found.told
     assert "forbidden" in found.told
-    assert team.names() == before - {"serviceaccount/runner"}
+    # Both were taken away by this test.
+    assert team.names() == before - {"serviceaccount/runner", BINDING}
