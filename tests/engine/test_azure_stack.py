@@ -164,10 +164,7 @@ def test_sizes_backups_nodes_ranges_and_replicas_change_in_place(stack: CloudPro
     ids = stack.ids()
     exposure = {"internal": {"host": "mlflow.example.com", "allow": ["10.0.0.0/8", "192.168.0.0/16"]}}
     stack.change(
-        cluster={
-            "create": CLUSTER
-            | {"nodes": {"min": 1, "max": 6}, "tier": "free", "systemNodes": {"min": 2, "max": 3}}
-        },
+        cluster={"create": CLUSTER | {"nodes": {"total": 5}, "tier": "free", "systemNodes": {"total": 3}}},
         database={
             "size": "Standard_D2ds_v5",
             "backupDays": 14,

@@ -69,6 +69,15 @@ def test_a_new_cluster_has_every_safe_input_said() -> None:
     assert "nodeTaints" not in user
 
 
+def test_nobody_says_how_many_nodes_a_pool_has_that_scales_by_itself() -> None:
+    """Azure refuses another number than the one there is (terraform-provider-azurerm#4543)."""
+    planned = plan_of("azure with ranges of nodes, logs and an open API")
+    (system,) = inputs(planned.one("ManagedCluster"))["agentPoolProfiles"]
+    for scaled in (system, inputs(planned.one("AgentPool"))):
+        assert scaled["enableAutoScaling"] is True
+        assert "count" not in scaled
+
+
 def test_the_nodes_identity_is_the_one_that_pulls_images() -> None:
     """Mistake 8."""
     planned = on_azure()

@@ -37,7 +37,9 @@ def pool(
     fewest, most = bounds
     fixed = fewest == most
     return {
-        "count": fewest if fixed else max(fewest, 1),
+        # Of a pool that scales by itself it would be asked for again with each change: refused, or fewer
+        # nodes under running jobs (hashicorp/terraform-provider-azurerm#4543; Azure/AKS#1627).
+        "count": fewest if fixed else None,
         "enable_auto_scaling": not fixed,
         "min_count": None if fixed else fewest,
         "max_count": None if fixed else most,
