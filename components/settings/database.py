@@ -76,7 +76,8 @@ class ManagedDatabase(Database):
     size: str | None = None
     """Managed: machine type, in the cloud's own words. Default: 2 CPUs and 4 GiB."""
     storage_gb: Annotated[int, Field(ge=20, le=65536)] = 20
-    """Managed: storage in GB; it can grow, never shrink."""
+    """Managed: storage in GB; it can grow, never shrink. Google Cloud reads it when the instance
+    is made, and makes it larger by itself."""
     max_storage_gb: Annotated[int, Field(ge=20, le=65536)] | None = None
     """Managed: up to where storage grows by itself. Default: ten times `storageGb`."""
     high_availability: bool = False

@@ -228,6 +228,14 @@ def test_nothing_of_an_existing_service_is_changed_but_a_user_is_added() -> None
     ]
 
 
+@pytest.mark.parametrize("database", [{}, {"storageGb": 50, "maxStorageGb": 50}])
+def test_a_disk_that_has_grown_by_itself_is_never_asked_to_shrink(database: dict[str, Any]) -> None:
+    made = plan(PLAIN | {"database": database}, stack="gcp").one("DatabaseInstance")
+    assert made.options["ignoreChanges"] == ["settings.diskSize"]
+    # Off, a size that differs is a replacement.
+    assert plain(made.inputs)["settings"]["diskAutoresize"] is True
+
+
 @pytest.mark.parametrize("protect", [True, False])
 def test_one_setting_guards_an_instance_and_a_cluster_in_every_place_google_has(protect: bool) -> None:
     planned = plan(PLAIN | {"protect": protect}, stack="gcp")

@@ -210,7 +210,7 @@ ROWS = [
     Row(
         "database.maxStorageGb",
         database(maxStorageGb=70),
-        lambda p: instance(p)["diskAutoresizeLimit"] == 70,
+        lambda p: instance(p)["diskAutoresizeLimit"] == 70 and instance(p)["diskAutoresize"] is True,
     ),
     Row(
         "database.highAvailability",

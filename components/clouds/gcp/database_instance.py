@@ -110,6 +110,8 @@ class CloudSqlInstance(pulumi.ComponentResource):
                 protect=args.protect,
                 # No input names it, but without it there is no private address to be had.
                 depends_on=[*args.project.apis.of("sqladmin"), *args.private_services],
+                # Google makes it larger by itself, and never smaller (pulumi-gcp 10.2.0, ``disk_size``).
+                ignore_changes=["settings.diskSize"],
                 custom_timeouts=pulumi.CustomTimeouts(create="60m", update="60m", delete="60m"),
             ),
         )
@@ -127,8 +129,9 @@ def _settings(args: CloudSqlInstanceArgs, engine: EngineOnCloudSql) -> gcp.sql.D
         availability_type="REGIONAL" if settings.high_availability else "ZONAL",
         disk_type="PD_SSD",
         disk_size=settings.storage_gb,
-        disk_autoresize=most > settings.storage_gb,
-        disk_autoresize_limit=most if most > settings.storage_gb else None,
+        # Always: switched off, a disk that has grown is larger than diskSize, and that replaces the instance.
+        disk_autoresize=True,
+        disk_autoresize_limit=most,
         ip_configuration=sql.DatabaseInstanceSettingsIpConfigurationArgs(
             ipv4_enabled=False,
             private_network=args.network,
