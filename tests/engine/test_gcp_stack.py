@@ -165,6 +165,18 @@ def test_sizes_backups_nodes_and_replicas_change_in_place(stack: GcpProject):
         ("update", "mlflow-server-deployment"),
     ]
     assert stack.ids() == ids
+    storage = stack.state()["mlflow-database"]["inputs"]["settings"]
+    assert (storage["diskSize"], storage["diskAutoresizeLimit"]) == (20, 400), "it grows by itself"
+
+
+@pytest.mark.core
+def test_a_number_of_nodes_that_follows_the_load_keeps_the_nodes_that_are_there(stack: GcpProject):
+    ids = stack.ids()
+    stack.change(cluster={"create": {"nodes": {"min": 3, "max": 6}}})
+    changed = stack.bring_up()
+    assert not changed.failed, changed.text
+    assert changed.steps == [("update", "mlflow-pool")]
+    assert stack.ids() == ids
 
 
 @pytest.mark.core

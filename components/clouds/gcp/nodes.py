@@ -91,7 +91,7 @@ class Nodes(pulumi.ComponentResource):
             node_locations=args.zones,
             # Per zone, as everything in a pool that does not say total.
             node_count=most // args.zone_count if fixed else None,
-            # To start with; it must never change again, for that would replace the pool.
+            # In each zone, to start with.
             initial_node_count=None if fixed else 1,
             autoscaling=None
             if fixed
@@ -103,7 +103,13 @@ class Nodes(pulumi.ComponentResource):
                 strategy="SURGE", max_surge=1, max_unavailable=0
             ),
             node_config=self._node(args),
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[args.account]),
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                depends_on=[args.account],
+                # Another one, also than a fixed number left behind, replaces the pool and what runs in it
+                # (pulumi-gcp 10.2.0, ``initial_node_count``).
+                ignore_changes=["initialNodeCount"],
+            ),
         )
         self.register_outputs({})
 
