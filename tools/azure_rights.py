@@ -114,6 +114,8 @@ NOT_DELETED = {f"{ACCOUNTS}/blobServices", f"{POSTGRESQL}/configurations", f"{MY
 """They are as old as what they belong to."""
 BESIDE = (
     f"{GROUPS}/read",
+    # `make down` looks for what others put into the stack's own group.
+    f"{GROUPS}/resources/read",
     "Microsoft.Resources/subscriptions/read",
     # Long operations are asked for how they go, at an address of each service's own.
     "*/operationresults/read",

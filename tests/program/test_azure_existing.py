@@ -81,3 +81,24 @@ def test_a_zone_that_is_there_will_do_wherever_the_nodes_are() -> None:
         beside(pools(SPOKE), BY_ENDPOINT)
     artifacts = {**BY_ENDPOINT["artifacts"], "dnsZone": BLOB_ZONE}
     assert not beside(pools(SPOKE), BY_ENDPOINT | {"artifacts": artifacts}).of_type("PrivateZone")
+
+
+GIVEN = {"namespace": "ml-team", "existingNamespace": True}
+CLASS = {"cluster": {**EXISTING, "storageClass": "managed-csi"}}
+
+
+@pytest.mark.parametrize(
+    ("settings", "outside"),
+    [({}, {"Namespace", "StorageClass"}), (GIVEN, {"StorageClass"}), (GIVEN | CLASS, set())],
+)
+def test_with_a_namespace_and_a_class_that_are_there_nothing_is_made_outside_the_namespace(
+    settings: dict[str, Any], outside: set[str]
+) -> None:
+    """What Azure Kubernetes Service RBAC Admin on one namespace lets one make (Azure, "Azure built-in roles")."""
+    planned = beside(pools(SUBNET), BESIDE | settings)
+    # What has no metadata is only looked up.
+    objects = [one for one in planned.resources if "metadata" in one.inputs]
+    assert len(objects) > 10
+    assert {
+        one.type.rpartition(":")[2] for one in objects if "namespace" not in one.inputs["metadata"]
+    } == outside
