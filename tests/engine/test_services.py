@@ -10,6 +10,8 @@ import pytest
 from components.contracts import Images, TrackingAccess
 from components.jobs.model_server import ModelServer, ModelServerArgs
 from components.jobs.scripts import model_watch
+from components.jobs.scripts.kubernetes import USER_AGENT
+from components.jobs.service import Service, ServiceArgs
 from components.settings import services
 from tests.engine.conftest import Cluster, Program, Project
 
@@ -112,3 +114,47 @@ def test_a_removed_server_is_deleted_with_all_that_is_its_own(project: Project, 
     for kind in ("deployment", "service", "networkpolicy", "poddisruptionbudget"):
         assert cluster.get(kind, "gone") is None, kind
     assert cluster.get("deployment", "keep")
+
+
+def code(cluster: Cluster, stack: str, **given: Any) -> Program:
+    """The product's own component for code that serves; no pod of it is ever started here."""
+
+    def program() -> None:
+        access = TrackingAccess(namespace=cluster.namespace, account="default", config_map="environment")
+        images = Images(server="localhost/never-run:1", job="localhost/never-run:1", third_party={})
+        described = {"folder": "/tmp", "image": "localhost/never-run:1", "module": "app", **given}
+        settings = services.Service.model_validate(described)
+        args = ServiceArgs(
+            service=stack,
+            settings=settings,
+            access=access,
+            images=images,
+            scripts="scripts",
+            rolling_scripts="scripts",
+        )
+        Service(f"{stack}-service", args, opts=cluster.options())
+
+    return program
+
+
+def test_a_service_that_waits_no_longer_keeps_its_pods_and_is_scaled_by_hand_before_by_the_stack(
+    project: Project, cluster: Cluster
+) -> None:
+    """docs/services.md says so: who started its pods owns their number, and Kubernetes tells it."""
+    assert not project.up(code(cluster, "web", waits=True)).failed
+    cluster.kubectl("rollout", "pause", "deployment/web")  # it makes no pods then
+    owner = USER_AGENT.partition("/")[0]
+    started = json.dumps({"spec": {"replicas": 1}})
+    cluster.kubectl("patch", "deployment", "web", "--type=merge", f"--field-manager={owner}", "-p", started)
+    still = project.up(code(cluster, "web"))
+    assert not still.failed, still.text
+    refused = project.up(code(cluster, "web", replicas=3))
+    assert refused.failed
+    assert ".spec.replicas" in refused.text
+    assert owner in refused.text
+    cluster.kubectl("scale", "deployment", "web", "--replicas=3")
+    done = project.up(code(cluster, "web", replicas=3))
+    assert not done.failed, done.text
+    live = cluster.get("deployment", "web")
+    assert live
+    assert live["spec"]["replicas"] == 3
