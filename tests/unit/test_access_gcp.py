@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from components.settings import parse
+from tools import up
 from tools.access import gcp
 from tools.common import Failure
 from tools.engine.place import Place
@@ -47,6 +48,55 @@ def test_a_refusal_of_googles_says_what_is_needed(tmp_path: Path, monkeypatch: p
     with pytest.raises(Failure) as refused:
         gcp.kubeconfig("data", "europe-west1", "acme-ml")
     assert "container.clusters.get" in refused.value.hint
+
+
+SAID = {"configuration": {"properties": {"core": {"account": "ada@example.com"}}}, "credential": {}}
+
+
+@pytest.fixture
+def signing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine whose gcloud has an account."""
+    gcloud(tmp_path, f"echo \"$@\" > {tmp_path}/asked; echo '{json.dumps(SAID)}'")
+    gcloud(tmp_path, "", gcp.PLUGIN)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    for name in (gcp.IMPERSONATED, gcp.IMPERSONATED_BY_GCLOUD, gcp.FILE):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+def test_gcloud_is_asked_as_the_plugin_asks_it_and_its_account_is_told(signing: Path) -> None:
+    assert gcp.signed_in() == "ada@example.com"
+    assert (signing / "asked").read_text() == "config config-helper --format json\n"
+
+
+def test_a_machine_that_could_not_sign_in_to_the_cluster_hears_so_before_anything_is_made(
+    signing: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nothing(_stack: str) -> None:
+        raise AssertionError("nothing may be made")
+
+    monkeypatch.setattr(up.verbs, "up", nothing)
+    gcloud(signing, "echo 'You do not currently have an active account selected.' >&2; exit 1")
+    with pytest.raises(Failure, match="active account") as refused:
+        up.main(["--stack", "gcp"])
+    assert "gcloud auth login" in refused.value.hint
+    assert gcp.FILE in refused.value.hint
+    (signing / gcp.PLUGIN).unlink()
+    monkeypatch.setenv("PATH", str(signing))
+    with pytest.raises(Failure, match="gke-gcloud-auth-plugin is not installed"):
+        up.main(["--stack", "gcp"])
+
+
+def test_an_impersonation_that_gcloud_does_not_know_of_is_refused(
+    signing: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(gcp.IMPERSONATED, "ci@acme-ml.iam.gserviceaccount.com")
+    with pytest.raises(Failure) as refused:
+        gcp.signed_in()
+    assert refused.value.hint == f"export {gcp.IMPERSONATED_BY_GCLOUD}=ci@acme-ml.iam.gserviceaccount.com"
+    assert not (signing / "asked").exists()
+    monkeypatch.setenv(gcp.IMPERSONATED_BY_GCLOUD, "ci@acme-ml.iam.gserviceaccount.com")
+    assert gcp.signed_in() == "ci@acme-ml.iam.gserviceaccount.com"
 
 
 @pytest.fixture
