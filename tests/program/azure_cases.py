@@ -118,6 +118,7 @@ AZURE_CASES: Mapping[str, Settings] = {
     },
     "azure with an administrator of an existing server": PLAIN
     | {
+        "azure-native:subscriptionId": ADMINS,
         "cluster": EXISTING,
         "database": {
             "existing": {"instance": "shared"},

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.program.azure_cases import BLOB_ZONE, DATABASE_ZONE, EXISTING, PLAIN, SUBNET
+from tests.program.azure_cases import AZURE_CASES, BLOB_ZONE, DATABASE_ZONE, EXISTING, PLAIN, SUBNET
+from tools.common import Failure
 from tools.offline import Plan, run
 from tools.offline.answers import Mocked
 
@@ -94,7 +95,7 @@ CLASS = {"cluster": {**EXISTING, "storageClass": "managed-csi"}}
 def test_with_a_namespace_and_a_class_that_are_there_nothing_is_made_outside_the_namespace(
     settings: dict[str, Any], outside: set[str]
 ) -> None:
-    """What Azure Kubernetes Service RBAC Admin on one namespace lets one make (Azure, "Azure built-in roles")."""
+    """As Azure Kubernetes Service RBAC Admin on one namespace lets one (Azure, "Azure built-in roles")."""
     planned = beside(pools(SUBNET), BESIDE | settings)
     # What has no metadata is only looked up.
     objects = [one for one in planned.resources if "metadata" in one.inputs]
@@ -102,3 +103,10 @@ def test_with_a_namespace_and_a_class_that_are_there_nothing_is_made_outside_the
     assert {
         one.type.rpartition(":")[2] for one in objects if "namespace" not in one.inputs["metadata"]
     } == outside
+
+
+def test_an_administrator_in_another_subscription_is_refused_since_one_of_that_name_here_is_another() -> None:
+    borrowed = AZURE_CASES["azure with an administrator of an existing server"]
+    elsewhere = {**borrowed, "azure-native:subscriptionId": "22222222-2222-2222-2222-222222222222"}
+    with pytest.raises(Failure, match=r"database\.administrator: is in another subscription"):
+        run("azure", answers=Mocked(), overrides=elsewhere)

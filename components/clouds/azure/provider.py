@@ -45,9 +45,10 @@ class Subscription:
 def connect_subscription(settings: AzureStack) -> Subscription:
     """The subscription that the stack's ``azure-native:`` configuration, or the caller's sign-in, names.
 
-    :raises SettingsError: for a key that would have no effect. The location is checked with the settings.
+    :raises SettingsError: for a key that would have no effect, or what is in another subscription. The
+        location is checked with the settings.
     """
-    config = _config()
+    config = _config(settings)
     provider = azure_native.Provider(
         "azure",
         location=config["location"],
@@ -70,7 +71,7 @@ def stack_tags(settings: AzureStack) -> dict[str, str]:
     return own | settings.tags
 
 
-def _config() -> dict[str, str]:
+def _config(settings: AzureStack) -> dict[str, str]:
     values, _ = configured(CONFIG)
     problems = [
         Problem(
@@ -85,6 +86,14 @@ def _config() -> dict[str, str]:
         for key in ("subscriptionId", "tenantId")
         if values.get(key) and not ID.match(str(values[key]))
     ]
+    own, administrator = values.get("subscriptionId"), settings.database.administrator
+    if own and administrator and f"/subscriptions/{own}/" not in administrator:
+        problems.append(
+            Problem(
+                "mlflow:database.administrator",
+                f"is in another subscription than the stack's ({own}); name an identity in that one",
+            )
+        )
     if problems:
         raise SettingsError(problems, stack=pulumi.get_stack())
     return {name: str(value) for name, value in values.items()}
