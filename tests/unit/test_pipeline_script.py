@@ -350,6 +350,36 @@ def test_a_service_that_does_not_start_fails_its_stage(caplog: pytest.LogCapture
     assert "stage serve failed: web: no new pod became ready within 9 s" in caplog.text
 
 
+def test_a_tracking_server_that_is_away_holds_up_its_stage_and_no_other(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    answers: list[Any] = [ConnectionRefusedError("refused")] * 3 + ["models:/churn/1"]
+
+    class Away:
+        def resolved(self, _model: str) -> str:
+            answer = answers.pop(0)
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+    monkeypatch.setattr(pipeline.rollout, "Registry", Away)
+    cluster = Namespace()
+    web(cluster)["metadata"]["annotations"]["mlflow/model"] = "models:/churn@champion"
+    run = of(cluster, {"serve": {"deployment": "web"}, "a": {"job": "load"}, "b": {"job": "train"}})
+    run.look()
+    assert cluster.started() == ["a", "b"]
+    cluster.ends("a")
+    cluster.ends("b")
+    run.look()
+    assert run.done == {"a", "b"}
+    run.look()
+    assert ("PATCH", "deployments", "web") not in cluster.asked
+    run.look()
+    serves(cluster)
+    assert run.look()
+    assert caplog.text.count("serve waits: web: models:/churn@champion: the tracking server does not") == 1
+
+
 def test_a_service_that_somebody_paused_is_told_while_its_stage_waits(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

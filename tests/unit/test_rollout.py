@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from components.jobs.scripts import kubernetes, rollout
-from components.jobs.scripts.kubernetes import Unreachable
 from components.jobs.scripts.pods import why
 from components.jobs.scripts.rollout import Failed, roll, wait
 from tests.unit.pretend_cluster import Pretend
@@ -126,10 +125,8 @@ def test_a_tracking_server_that_is_away_for_a_moment_is_asked_again(
     pods = roll(cluster, "serve")["spec"]["template"]["metadata"]["annotations"]
     assert pods["mlflow/model-version"] == "models:/churn/8"
     answers.append(ConnectionRefusedError("refused"))
-    monkeypatch.setattr(rollout, "ANSWER_LIMIT", -1)
-    # No failure for good: a pipeline's next pod asks again.
-    with pytest.raises(Unreachable, match="serve: models:/churn@live: refused"):
-        roll(cluster, "serve")
+    with pytest.raises(rollout.Away, match=r"serve: models:/churn@live: .* does not answer: refused"):
+        roll(cluster, "serve", patience=0)
 
 
 def test_one_scaled_to_nothing_by_hand_is_not_said_to_serve(cluster: Pretend) -> None:

@@ -180,12 +180,14 @@ class Pipeline:
             found = self.api.get(rollout.DEPLOYMENTS, deployment)
             # Whoever rolls it after this has newer pods made, which are as good.
             if found is None or (name not in self.begun and rollout.rolled_by(found) != mine):
-                rollout.roll(self.api, deployment, by=mine)
+                rollout.roll(self.api, deployment, by=mine, patience=0)
                 self.begun.add(name)
             elif rollout.done(found, deployment):
                 self._note_done(name, deployment)
             elif found["spec"].get("paused"):
                 self._say(name, f"{name} waits: somebody paused Deployment {deployment}")
+        except rollout.Away as trouble:
+            self._say(name, f"{name} waits: {trouble}")  # the next look asks again
         except rollout.Failed as trouble:
             said = rollout.explained(self.api, deployment, trouble)
             raise Failed(f"stage {name} failed: {said}") from None

@@ -37,20 +37,26 @@ class Failed(Exception):  # noqa: N818 - what a person sees
     """A rollout that did not come to its end; the pods from before go on serving."""
 
 
-def roll(api, name, by=""):
+class Away(Unreachable):
+    """The tracking server does not answer, which is no fault of the model's."""
+
+
+def roll(api, name, by="", patience=ANSWER_LIMIT):
     """Begin a rollout: new pods one after the other, and the first ones where there were none.
 
     A model server whose pods are for the right version already is left as it is.
 
     :param by: who asks, kept on the pods; :func:`rolled_by` tells it.
+    :param patience: seconds for which a tracking server that does not answer is asked again.
     :returns: the Deployment.
+    :raises Away: when it still does not.
     """
     found = _deployment(api.get(DEPLOYMENTS, name), name)
     said = found["metadata"].get("annotations") or {}
     now = datetime.now(timezone.utc).isoformat(timespec="microseconds")  # noqa: UP017 - Python 3.10
     pods = {ROLLED: now, ROLLED_BY: by or None}
     if MODEL in said:
-        pods[VERSION] = _version(name, said[MODEL])
+        pods[VERSION] = _version(name, said[MODEL], patience)
         now_served = (found["spec"]["template"]["metadata"].get("annotations") or {}).get(VERSION)
         if now_served == pods[VERSION] and found["spec"].get("replicas") and not _stuck(found):
             log.info("%s has pods for %s already", name, now_served)
@@ -122,18 +128,17 @@ def explained(api, name, trouble):
     return Failed(f"{name}: {trouble}" + (f"; {said}" if said else ""))
 
 
-def _version(name, model):
+def _version(name, model, patience):
     """What a model's address leads to now: the watch, which looks every few seconds, may not know it yet."""
-    deadline = time.monotonic() + ANSWER_LIMIT
+    deadline = time.monotonic() + patience
     while True:
         try:
             return Registry().resolved(model)
         except NotYet as error:
             raise Failed(f"{name}: {model}: {error}") from None
         except OSError as error:
-            if time.monotonic() > deadline:
-                # Not the model's fault: a pipeline's next pod asks again.
-                raise Unreachable(f"{name}: {model}: {error}") from None
+            if time.monotonic() >= deadline:
+                raise Away(f"{name}: {model}: the tracking server does not answer: {error}") from None
         time.sleep(PERIOD)
 
 
