@@ -230,6 +230,11 @@ def test_what_is_part_of_the_server_is_deleted_with_it_and_never_before(engine: 
         assert one.options["deletedWith"] == server.urn, one.name
 
 
+def test_what_azure_calls_the_source_of_a_parameter_is_no_change() -> None:
+    for one in on_azure().of_type("Configuration"):
+        assert one.options["ignoreChanges"] == ["source"]
+
+
 def test_by_password_the_job_signs_in_by_one_and_nobody_is_an_entra_administrator() -> None:
     planned = plan_of("azure with a password")
     told = bootstrap(planned)

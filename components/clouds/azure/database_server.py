@@ -214,6 +214,8 @@ class DatabaseServer(pulumi.ComponentResource):
                 configuration_name=parameter,
                 value=value,
                 source="user-override",
-                opts=self._part(before),
+                # Azure calls a value that is its own default system-default (pulumi-azure-native#4736), and a
+                # refresh would bring that here.
+                opts=self._part(before, ignore_changes=["source"]),
             )
             before = [made]
