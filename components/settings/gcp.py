@@ -163,6 +163,18 @@ class GcpStack(CloudCommon):
         return None if self.cluster.existing else self.cluster.create or NewGcpCluster()
 
 
+BALANCED, HYPERDISK = "pd-balanced", "hyperdisk-balanced"
+"""General-purpose SSD of the older machine series and of the newer ones."""
+NEWER, OLDER = re.compile(r"^(n4d?|c4d?)-"), re.compile(r"^(e2|n1|n2d?|t2d|c2d?)-")
+"""Machine series that take Hyperdisk alone, and those that take no Hyperdisk Balanced; the others take both
+(Compute Engine, "About Hyperdisk": machine type support)."""
+
+
+def general_disk(size: str | None) -> str:
+    """The type of disk, of nodes and of volumes on them, that a machine type takes when nobody says."""
+    return HYPERDISK if size and NEWER.match(size) else BALANCED
+
+
 def enterprise_plus(size: str | None) -> bool:
     """Whether a Cloud SQL machine type belongs to the Enterprise Plus edition.
 

@@ -1,6 +1,7 @@
-"""What a stack on Google Cloud must not say: its cluster, its network, its identities and its entrances.
+"""What a stack on Google Cloud must not say: its cluster, its identities and its entrances.
 
-How a rule works: ``rules.py``. Its stores: ``gcp_store_rules.py``. Every cloud: ``cloud_rules.py``.
+How a rule works: ``rules.py``. A new cluster: ``gcp_cluster_rules.py``. Its stores:
+``gcp_store_rules.py``. Every cloud: ``cloud_rules.py``.
 """
 
 from __future__ import annotations
@@ -9,33 +10,19 @@ import re
 from collections.abc import Iterator
 
 from .artifacts import AccessMode
-from .cloud_rules import CREATE, end_of_life, only_ipv4, pull_credentials, said
+from .cloud_rules import only_ipv4, pull_credentials
 from .cluster import Images
 from .database import ManagedDatabase, Place, SignIn
 from .errors import Problem
 from .exposure import EntranceApi, Exposure
-from .gcp import Gcp, GcpArtifacts, GcpCluster, GcpIdentityMode, GkeFeature, GkeMode, ProxyMode
+from .gcp import Gcp, GcpArtifacts, GcpCluster, GcpIdentityMode, GkeFeature, ProxyMode
 from .rules import rule
 from .stack import Cloud, Groups, place_of
-from .versions import Product
 
 HAS = "mlflow:cluster.has"
 CLUSTER_NAME = r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?"
 """GKE API, ``Cluster.name``: 40 characters, a letter first."""
-MACHINE_TYPE = r"[a-z][a-z0-9]*-[a-z]+(-[0-9]+)*"
-DISK_TYPE = r"pd-(standard|balanced|ssd)|hyperdisk-balanced"
-ARM = r"(t2a|c4a|n4a)-"
-"""Machine series with Arm processors (Compute Engine, "Arm VMs on Compute Engine")."""
-
 OF_NETWORKS = (GkeFeature.PRIVATE_SERVICES_ACCESS, GkeFeature.PROXY_SUBNET)
-DEFAULT_ZONES = 3
-PODS_PER_NODE = 256
-"""Addresses that a node takes of the pods' range: a /24 for up to 110 pods (GKE, "Configure maximum Pods per
-node")."""
-SURGE = 1
-
-AUTHORIZED_NETWORKS = 100
-"""Ranges of a private cluster's control plane (GKE, "Quotas and limits": authorized networks)."""
 
 LABELS = 60
 """Of 64 on one resource (Resource Manager, "Labels overview"); the stack and Pulumi add some."""
@@ -80,83 +67,6 @@ def the_existing_google_cluster(cluster: GcpCluster) -> Iterator[Problem]:
         yield Problem(
             "mlflow:cluster.location", "is where an existing cluster is; a new one is in gcp:region"
         )
-
-
-@rule
-def version_of_gke(cluster: GcpCluster) -> Iterator[Problem]:
-    if cluster.create:
-        yield from end_of_life(f"{CREATE}.version", Product.GKE, cluster.create.version)
-
-
-@rule
-def nodes_of_gke(cluster: GcpCluster) -> Iterator[Problem]:
-    new = cluster.create
-    if new is None:
-        return
-    nodes, key = new.nodes, f"{CREATE}.nodes"
-    if new.compute is GkeMode.AUTOPILOT:
-        for name in said(nodes, *type(nodes).model_fields):
-            yield Problem(f"{key}.{name}", "is Google's choice with autopilot; remove it, or use standard")
-        return
-    yield from not_the_words(f"{key}.size", nodes.size, MACHINE_TYPE, "a machine type such as e2-standard-4")
-    if re.match(ARM, nodes.size or ""):
-        yield Problem(f"{key}.size", f"{nodes.size} is Arm, and the images are x86-64; such as e2-standard-4")
-    types = "pd-balanced, pd-ssd, pd-standard or hyperdisk-balanced"
-    yield from not_the_words(f"{key}.diskType", nodes.disk_type, DISK_TYPE, types)
-    zones = len(new.zones) or DEFAULT_ZONES
-    fewest, most = nodes.bounds
-    if fewest == most and most % zones and zones in (2, 3):
-        even = most // zones * zones
-        choices = f"{even} or {even + zones}" if even else str(zones)
-        yield Problem(
-            f"{key}.total",
-            f"is {most}, but GKE puts as many in each of {zones} zones; use {choices}, or min and max",
-        )
-
-
-@rule
-def one_network(cluster: GcpCluster) -> Iterator[Problem]:
-    new = cluster.create
-    if new and new.subnet:
-        for name in said(new, "network"):
-            yield Problem(f"{CREATE}.{name}", f"is made nowhere: {CREATE}.subnet is there already; remove it")
-        if new.subnet.pods == new.subnet.services:
-            yield Problem(f"{CREATE}.subnet.services", "is the range for pods; name another secondary range")
-
-
-@rule
-def room_for_nodes(cluster: GcpCluster) -> Iterator[Problem]:
-    new = cluster.create
-    if new is None or new.compute is GkeMode.AUTOPILOT or new.subnet:
-        return
-    try:
-        pods = new.address_range.num_addresses // 2
-    except ValueError:
-        return
-    most, room = new.nodes.bounds[1], pods // PODS_PER_NODE - SURGE
-    if most > room:
-        yield Problem(
-            f"{CREATE}.network",
-            f"{new.network} has room for {room} nodes, and {CREATE}.nodes allows {most}; widen it (a /16 at "
-            "most), or lower the nodes",
-        )
-
-
-@rule
-def zones_of_the_google_region(cluster: GcpCluster, region: str) -> Iterator[Problem]:
-    for index, zone in enumerate(cluster.create.zones if cluster.create else ()):
-        if not re.fullmatch(re.escape(region) + "-[a-z]", zone):
-            yield Problem(f"{CREATE}.zones[{index}]", f"{zone} is no zone of {region}; such as {region}-b")
-
-
-@rule
-def ranges_of_the_google_control_plane(cluster: GcpCluster) -> Iterator[Problem]:
-    key = f"{CREATE}.access.public"
-    ranges = cluster.create.access.public if cluster.create else []
-    if len(ranges) > AUTHORIZED_NETWORKS:
-        most = AUTHORIZED_NETWORKS
-        yield Problem(key, f"has {len(ranges)} ranges; GKE takes {most} at most, merge some")
-    yield from only_ipv4(key, ranges)
 
 
 @rule

@@ -25,6 +25,7 @@ from . import (  # noqa: F401 - they register themselves
     cloud_store_rules,
     existing_rules,
     exposure_rules,
+    gcp_cluster_rules,
     gcp_rules,
     gcp_store_rules,
     job_rules,

@@ -165,6 +165,14 @@ ROWS = [
         lambda p: pool(p)["nodeConfig"]["diskType"] == "pd-ssd",
     ),
     Row(
+        "cluster.create.nodes.size",
+        create(nodes={"size": "n4-standard-4"}),
+        lambda p: (
+            pool(p)["nodeConfig"]["diskType"] == "hyperdisk-balanced"
+            and given(p, "StorageClass")["parameters"]["type"] == "hyperdisk-balanced"
+        ),
+    ),
+    Row(
         "cluster.create.zones",
         create(zones=["europe-west1-b", "europe-west1-d"], nodes={"total": 4}),
         lambda p: (

@@ -101,6 +101,32 @@ CLUSTER: list[tuple[str, dict[str, Any], str, str]] = [
     ),
     ("a machine of AWS", nodes(size="m6i.large"), "mlflow:cluster.create.nodes.size", "e2-standard-4"),
     ("an Arm machine", nodes(size="c4a-standard-4"), "mlflow:cluster.create.nodes.size", "Arm"),
+    (
+        "a disk that newer machines do not take",
+        nodes(size="n4-standard-4", diskType="pd-ssd"),
+        "mlflow:cluster.create.nodes.diskType",
+        "Hyperdisk only",
+    ),
+    (
+        "a disk that older machines do not take",
+        nodes(size="n2-standard-4", diskType="hyperdisk-balanced"),
+        "mlflow:cluster.create.nodes.diskType",
+        "c3-standard-4",
+    ),
+    (
+        "a disk that the default machine does not take",
+        nodes(diskType="hyperdisk-balanced"),
+        "mlflow:cluster.create.nodes.diskType",
+        "e2",
+    ),
+    ("fewer nodes than zones", nodes(min=0, max=2), "mlflow:cluster.create.nodes.max", "3 zones"),
+    (
+        "zones on Autopilot",
+        create(compute="autopilot", zones=[f"{REGION}-b", f"{REGION}-c"]),
+        "mlflow:cluster.create.zones",
+        "Google's choice",
+    ),
+    ("Docker's network", create(network="172.17.128.0/20"), "mlflow:cluster.create.network", "172.17.0.0/16"),
     ("a disk of AWS", nodes(diskType="gp3"), "mlflow:cluster.create.nodes.diskType", "pd-balanced"),
     ("four nodes in three zones", nodes(total=4), "mlflow:cluster.create.nodes.total", "use 3 or 6"),
     (

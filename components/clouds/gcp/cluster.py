@@ -14,7 +14,7 @@ import pulumi_kubernetes as kubernetes
 from ...contracts import Cluster
 from ...kubeconfig import exec_kubeconfig
 from ...settings.errors import Problem, SettingsError
-from ...settings.gcp import GcpStack, GkeMode, NewGcpCluster
+from ...settings.gcp import GcpStack, GkeMode, NewGcpCluster, general_disk
 from .control_plane import ControlPlane, ControlPlaneArgs
 from .load_balancers import Entrances, EntrancesArgs
 from .network import ClusterNetwork, ClusterNetworkArgs, ClusterPlace, existing_place
@@ -90,7 +90,8 @@ def connect(settings: GcpStack, project: Project) -> GcpCluster:
     )
     opts = pulumi.ResourceOptions(provider=provider, depends_on=list(facts.made))
     named = settings.cluster.storage_class
-    made = None if named else storage_class(project.labels, opts)
+    disk = general_disk(new.nodes.size if new else None)
+    made = None if named else storage_class(disk, project.labels, opts)
     entrances = Entrances(
         f"{NAME}-entrances",
         EntrancesArgs(settings=settings, project=project, subnetwork=facts.subnetwork),

@@ -9,6 +9,7 @@ import pulumi
 import pulumi_gcp as gcp
 
 from ...settings.cluster import Nodes as NodeSettings
+from ...settings.gcp import general_disk
 from .control_plane import EVERYTHING
 from .provider import Project
 
@@ -18,7 +19,6 @@ ROLE = "roles/container.defaultNodeServiceAccount"
 """Writes logs and metrics, and nothing else (GKE, "Configure custom node service accounts")."""
 SIZE = "e2-standard-2"
 """2 CPUs and 8 GiB."""
-DISK_TYPE = "pd-balanced"
 DEFAULT_ZONES = 3
 """Of a regional cluster that names none (GKE, "About regional clusters")."""
 
@@ -117,7 +117,7 @@ class Nodes(pulumi.ComponentResource):
         return container.NodePoolNodeConfigArgs(
             machine_type=args.settings.size or SIZE,
             disk_size_gb=args.settings.disk_gb,
-            disk_type=args.settings.disk_type or DISK_TYPE,
+            disk_type=args.settings.disk_type or general_disk(args.settings.size),
             image_type="COS_CONTAINERD",
             service_account=args.account.email,
             oauth_scopes=[EVERYTHING],

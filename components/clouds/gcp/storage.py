@@ -1,4 +1,4 @@
-"""The class of the volumes in the cluster: balanced persistent disks, which Google always encrypts."""
+"""The class of the volumes in the cluster: balanced disks, which Google always encrypts."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ PROVISIONER = "pd.csi.storage.gke.io"
 
 
 def storage_class(
-    labels: Mapping[str, str], opts: pulumi.ResourceOptions
+    disk: str, labels: Mapping[str, str], opts: pulumi.ResourceOptions
 ) -> tuple[str, kubernetes.storage.v1.StorageClass]:
     """A class for encrypted SSD volumes that can grow, and its name.
 
     GKE's own default class stays the default: a second one would make both ambiguous.
+
+    :param disk: a type that the nodes' machines take.
     """
     parameters = {
-        "type": "pd-balanced",
+        "type": disk,
         "labels": ",".join(f"{key}={value}" for key, value in sorted(labels.items())),
     }
     return made_class("balanced", PROVISIONER, parameters, opts=opts)
