@@ -42,7 +42,7 @@ def health():
 
 @app.get("/")
 def root():
-    return VALUE
+    return VALUE + os.environ.get("MORE", "")
 """
 
 
@@ -59,9 +59,10 @@ def files(marker: str = "first") -> dict[str, str | bytes]:
 ASK = """
 import collections, json, sys, threading, time, urllib.request
 
-url, body, wanted, least, limit = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4]), float(sys.argv[5])
+url, body, wanted, least = *sys.argv[1:4], int(sys.argv[4])
 seen, failed, lock = collections.Counter(), [], threading.Lock()
-ended, since = time.monotonic() + limit, collections.deque(maxlen=60)
+early, ended = (time.monotonic() + float(seconds) for seconds in sys.argv[5:7])
+since = collections.deque(maxlen=60)
 headers = {"Content-Type": "application/json"}
 
 def ask():
@@ -73,7 +74,8 @@ def ask():
             with lock:
                 seen[text] += 1
                 since.append(text)
-                if sum(seen.values()) >= least and len(since) == 60 and set(since) == {wanted}:
+                enough = sum(seen.values()) >= least and time.monotonic() >= early
+                if enough and len(since) == 60 and set(since) == {wanted}:
                     return
         except Exception as error:
             with lock:
@@ -87,4 +89,24 @@ count = sum(seen.values())
 print(json.dumps({"seen": seen, "failed": failed[:20], "count": count, "last": list(since)[-1:]}))
 """
 """Ask a service again and again, each time by a new connection, until the last 60 answers are the wanted one
-and there were enough: URL, JSON to post ("" for a GET), wanted answer, how many, seconds at most."""
+and there were enough: URL, JSON to post ("" for a GET), wanted answer, how many, least and most seconds."""
+
+BREAK = f"""
+import json, mlflow
+
+class Broken(mlflow.pyfunc.PythonModel):
+    def load_context(self, context):
+        raise ValueError("the weights are gone")
+
+    def predict(self, context, model_input):
+        return model_input
+
+mlflow.set_experiment("broken")
+with mlflow.start_run():
+    made = mlflow.pyfunc.log_model(
+        name="model", python_model=Broken(), registered_model_name="{MODEL}",
+        pip_requirements=["scikit-learn"],
+    )
+print(json.dumps(str(made.registered_model_version)))
+"""
+"""Register a version that does not load; its number."""

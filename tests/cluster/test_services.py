@@ -14,14 +14,18 @@ import pytest
 from tests.cluster.clone import Clone, changed_nothing
 from tests.cluster.git_server import GitServer, Repository, https_server
 from tests.cluster.outside import Authority
-from tests.cluster.service_project import ALIAS, ASK, MODEL, files
-from tests.cluster.stack import POD_LIMIT, SIGNED_IN, Stack, Stage, eventually
+from tests.cluster.service_project import ALIAS, ASK, BREAK, MODEL, files
+from tests.cluster.stack import POD_LIMIT, SIGNED_IN, Stack, Stage, eventually, is_ready
 
 TOKEN = "the-token-of-services-1508"
 LEAST = 600
 """Requests that a roll is held to."""
 ROLL_LIMIT = 240
 """Seconds for a roll on a busy machine."""
+ONCE = (
+    "import json, sys, urllib.request\n"
+    "print(json.dumps([json.load(urllib.request.urlopen(sys.argv[1], timeout=30))]))"
+)
 ONE_POINT = json.dumps({"dataframe_split": {"columns": ["x"], "data": [[10.0]]}})
 
 
@@ -67,17 +71,24 @@ class Services:
         return line
 
     def predicted(self) -> float:
+        """What the served model says of one point, rounded as ASK rounds."""
         script = (
             "import sys, urllib.request\n"
             "request = urllib.request.Request('http://predict/invocations', sys.argv[1].encode(),"
             " {'Content-Type': 'application/json'})\n"
             "print(urllib.request.urlopen(request, timeout=30).read().decode())"
         )
-        return self.stack.python(script, ONE_POINT)["predictions"][0]
+        return round(self.stack.python(script, ONE_POINT)["predictions"][0], 6)
 
-    def asked(self, url: str, body: str, wanted: Any) -> dict[str, Any]:
+    def pods(self, name: str) -> dict[str, bool]:
+        """Names of the pods of a service that are not going, and whether they are ready."""
+        pods = self.stack.objects("pods", "--selector", f"mlflow/service={name}")
+        living = [pod for pod in pods if not pod["metadata"].get("deletionTimestamp")]
+        return {pod["metadata"]["name"]: is_ready(pod) for pod in living}
+
+    def asked(self, url: str, body: str, wanted: Any, *, seconds: float = 0) -> dict[str, Any]:
         """What came back of many requests, from a pod, until ``wanted`` came back."""
-        words = [url, body, json.dumps(wanted), str(LEAST), str(ROLL_LIMIT)]
+        words = [url, body, json.dumps(wanted), str(LEAST), str(seconds), str(ROLL_LIMIT)]
         return self.stack.python(ASK, *words, limit=ROLL_LIMIT + POD_LIMIT)
 
 
@@ -234,6 +245,120 @@ def test_a_service_rolls_to_the_newest_commit_without_a_failed_request(
         return job["status"].get("succeeded") == 1
 
     eventually(ended, ROLL_LIMIT, "the roll's Job did not succeed")
+    assert changed_nothing(services.stack.up())
+
+
+@pytest.mark.core
+def test_a_version_that_does_not_load_leaves_the_old_one_serving_until_the_alias_is_moved_back(
+    services: Services, tell: Callable[[str], None]
+) -> None:
+    before = eventually(lambda: services.serves("predict"), ROLL_LIMIT, "there is no model to begin with")
+    answer = services.predicted()
+    broken = services.stack.python(BREAK)
+    # The controller's own limit is that of a slow start; nothing else about it is another one.
+    limit = services.deployment("predict")["spec"]["progressDeadlineSeconds"]
+
+    def patient_for(seconds: int) -> None:
+        patch = json.dumps({"spec": {"progressDeadlineSeconds": seconds}})
+        services.stack.kubectl("patch", "deployment", "predict", "--type=merge", "-p", patch)
+
+    patient_for(20)
+    try:
+        load = in_the_background(
+            lambda: services.asked(
+                "http://predict/invocations", ONE_POINT, {"predictions": [answer]}, seconds=75
+            )
+        )
+        services.promote(broken)
+        eventually(
+            lambda: "failed: a new pod does not become ready" in services.status("predict"),
+            ROLL_LIMIT,
+            "make jobs does not say that the roll failed",
+        )
+        assert f"now models:/{MODEL}/{broken}" in services.status("predict")
+        assert (
+            "the weights are gone"
+            in services.stack.clone.verb("logs", services.stack.name, "--job", "predict").out
+        )
+        assert sorted(services.pods("predict").values()) == [False, True, True]
+        told = load.result()
+    finally:
+        patient_for(limit)
+    tell(f"    {told['count']} requests, {len(told['failed'])} failed: {told['seen']}")
+    assert told["failed"] == []
+    assert told["seen"].keys() == {json.dumps({"predictions": [answer]})}
+    services.promote(before.rpartition("/")[2])
+    eventually(lambda: services.serves("predict") == before, ROLL_LIMIT, "the old version is not back")
+    assert list(services.pods("predict").values()) == [True, True]
+    assert services.predicted() == answer
+
+
+def test_a_removed_alias_stops_nothing_and_is_told(services: Services) -> None:
+    before = eventually(lambda: services.serves("predict"), ROLL_LIMIT, "there is no model to begin with")
+    pods = services.pods("predict")
+    remove = (
+        "import sys, mlflow\n"
+        "mlflow.MlflowClient().delete_registered_model_alias(*sys.argv[1:])\n"
+        "print('true')"
+    )
+    services.stack.python(remove, MODEL, ALIAS)
+    eventually(
+        lambda: f"keeps serving {before}" in services.status("predict"), 60, "nothing says that it is gone"
+    )
+    assert services.pods("predict") == pods
+    services.promote(before.rpartition("/")[2])
+    eventually(lambda: "keeps" not in services.status("predict"), 60, "it is still said to be gone")
+    assert services.pods("predict") == pods
+
+
+def test_pods_that_are_moved_from_their_nodes_go_one_by_one_without_a_failed_request(
+    services: Services, tell: Callable[[str], None]
+) -> None:
+    eventually(lambda: services.serves("predict"), ROLL_LIMIT, "there is no model to begin with")
+    answer, before = services.predicted(), services.pods("predict")
+    load = in_the_background(
+        lambda: services.asked("http://predict/invocations", ONE_POINT, {"predictions": [answer]}, seconds=90)
+    )
+    time.sleep(5)  # the old ones are asked for a while
+    refused = 0
+
+    def evicted(pod: str) -> bool:
+        """Whether it is gone or going, as `kubectl drain` does it."""
+        nonlocal refused
+        metadata = {"name": pod, "namespace": services.stack.namespace}
+        eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": metadata}
+        path = f"/api/v1/namespaces/{services.stack.namespace}/pods/{pod}/eviction"
+        said = services.stack.kubectl(
+            "create", "--raw", path, "-f", "-", stdin=json.dumps(eviction), check=False
+        )
+        refused += "disruption budget" in said
+        return "disruption budget" not in said
+
+    for pod in before:
+        eventually(lambda pod=pod: evicted(pod), ROLL_LIMIT, f"{pod} may not be evicted")
+    eventually(
+        lambda: list(services.pods("predict").values()) == [True, True], ROLL_LIMIT, "there are no new pods"
+    )
+    assert not load.done(), "the load ended before the pods were new"
+    assert not services.pods("predict").keys() & before.keys()
+    assert refused, "both were let go at once"
+    told = load.result()
+    tell(f"    {told['count']} requests, {len(told['failed'])} failed")
+    assert told["failed"] == []
+
+
+def test_an_up_that_changes_a_services_pods_fails_no_request(
+    services: Services, stage: Stage, tell: Callable[[str], None]
+) -> None:
+    (old,) = services.stack.python(ONCE, "http://echo/")
+    echo = {**services.settings["services"]["echo"], "env": {"MORE": "!"}}
+    load = in_the_background(lambda: services.asked("http://echo/", "", f"{old}!"))
+    changed = {**services.settings, "services": {**services.settings["services"], "echo": echo}}
+    stage.show(services.stack, changed)
+    told = load.result()
+    tell(f"    {told['count']} requests, {len(told['failed'])} failed: {told['seen']}")
+    assert told["failed"] == []
+    assert told["seen"].keys() == {json.dumps(old), json.dumps(f"{old}!")}
     assert changed_nothing(services.stack.up())
 
 
