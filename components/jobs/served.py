@@ -40,7 +40,7 @@ class ServedArgs:
     """Inputs of :class:`Served`.
 
     :param service: its name in the cluster.
-    :param pod: complete but for what this module adds: how it ends, where it stands.
+    :param pod: complete but for what this module adds, in place: how it ends, where it stands.
     :param container: its one container, complete but for port, probes and how it ends.
     :param port: where its container listens.
     :param ready: what tells that it can serve.
