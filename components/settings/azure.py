@@ -122,7 +122,10 @@ class AzureDatabase(ManagedDatabase):
     """Managed: id of a private DNS zone that is there already and linked to the networks of server and nodes;
     needed where those differ. Default: one that the stack makes."""
     resource_group: ResourceGroupName | None = None
-    """Resource group of the existing server."""
+    """Resource group of the existing or restored server."""
+    restored: str | None = None
+    """Name of a server that was restored from a backup of the stack's own: MLflow uses it from then on, and
+    the stack keeps its own as it is (docs/azure.md, "Back in time"). Needs `resourceGroup`."""
     administrator: IdentityId | None = None
     """Existing, with signIn identity: id of a user-assigned identity that is an Entra administrator of the
     server under its own name. The Job that makes database and user is that identity, and so can be whoever
@@ -160,8 +163,8 @@ class AzureArtifacts(ManagedArtifacts):
     subnet: SubnetId | None = None
     """Managed, beside an existing cluster: id of the subnet for the private endpoint."""
     dns_zone: ZoneId | None = None
-    """Managed: id of a private DNS zone privatelink.blob… that is there already; needed where the nodes are in
-    another network than `subnet`. Default: one that the stack makes."""
+    """Managed: id of a private DNS zone privatelink.blob… that is there already; needed where the nodes are
+    in another network than `subnet`. Default: one that the stack makes."""
     account: Annotated[str, Field(pattern=r"^[a-z0-9]{3,24}$")] | None = None
     """Name of the storage account in which the existing container lies: 3 to 24 of a-z and 0-9."""
     resource_group: ResourceGroupName | None = None

@@ -31,6 +31,7 @@ def places(settings: AzureStack) -> dict[str, str]:
         found |= {
             "mlflow:database.access": str(database.access),
             "mlflow:database.geoRedundantBackups": str(database.geo_redundant_backups),
+            "mlflow:database.restored": database.restored or "not restored",
         }
         if database.engine is Engine.POSTGRESQL:
             # A login can only be given to a new server (Azure/azure-rest-api-specs, Microsoft.DBforPostgreSQL

@@ -42,7 +42,7 @@ TAKEN = frozenset({"azure_superuser", "azure_pg_admin", "admin", "administrator"
 ADMIN = "mlflow_admin"
 """The administrator of a database whose user signs in by password (``clouds/azure/database.py``)."""
 
-OF_THE_SERVER = ("access", "geo_redundant_backups", "subnet", "dns_zone", "directory_reader")
+OF_THE_SERVER = ("access", "geo_redundant_backups", "subnet", "dns_zone", "directory_reader", "restored")
 OF_THE_ACCOUNT = ("redundancy", "access", "subnet", "dns_zone")
 
 STATIC_KEYS = {
@@ -149,8 +149,8 @@ def entra_and_mysql(database: AzureDatabase, cloud: Cloud) -> Iterator[Problem]:
 def an_existing_flexible_server(database: AzureDatabase, azure: Azure) -> Iterator[Problem]:  # noqa: ARG001
     existing, key = database.existing, f"{DATABASE}.existing"
     if existing is None:
-        if database.resource_group:
-            yield Problem(f"{DATABASE}.resourceGroup", "is about an existing server; remove it")
+        if database.resource_group and not database.restored:
+            yield Problem(f"{DATABASE}.resourceGroup", "is about an existing or restored server; remove it")
         return
     yield from not_the_words(
         f"{key}.instance",
@@ -194,6 +194,16 @@ def administrator_of_an_existing_flexible_server(database: AzureDatabase, cloud:
             key,
             "is missing; give the id of an identity that is an Entra administrator of the server, or make "
             f"database and user there and say {DATABASE}.existing.finished: true, or set signIn: password",
+        )
+
+
+@rule
+def a_restored_flexible_server(database: AzureDatabase, azure: Azure) -> Iterator[Problem]:  # noqa: ARG001
+    wanted = "the name of a Flexible Server (without its domain)"
+    yield from not_the_words(f"{DATABASE}.restored", database.restored, SERVER_NAME, wanted)
+    if database.restored and not database.resource_group:
+        yield Problem(
+            f"{DATABASE}.resourceGroup", "is missing; name the resource group of the restored server"
         )
 
 

@@ -262,6 +262,28 @@ def test_a_plain_pulumi_up_meets_the_protection_of_the_server_that_a_password_wo
     assert stack.ids() == ids
 
 
+def test_a_restored_database_takes_over_and_hands_back_while_the_stacks_own_stays_guarded(
+    stack: CloudProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids, before_it = stack.ids(), stack.state()["mlflow-database"]
+    stack.change(database={"restored": "mlflow-restored", "resourceGroup": "platform"})
+    with pytest.raises(Failure, match=r"database\.restored: not restored → mlflow-restored"):
+        verbs.up("azure", stack.root)
+    assert stack.ids() == ids
+    monkeypatch.setenv("FORCE", "azure")
+    verbs.up("azure", stack.root)
+    gone = {f"{kind_of(urn)} {name_of(urn)}" for urn in ids.keys() - stack.ids().keys()}
+    assert gone
+    assert all("bootstrap" in name or name.startswith("ServiceAccount ") for name in gone), gone
+    now = stack.state()["mlflow-database"]
+    assert (now["id"], now["inputs"], now["protect"]) == (before_it["id"], before_it["inputs"], True)
+
+    stack.change()
+    verbs.up("azure", stack.root)
+    assert {name_of(urn) for urn in stack.ids()} == {name_of(urn) for urn in ids}
+    assert stack.state()["mlflow-database"]["id"] == before_it["id"]
+
+
 @pytest.mark.core
 def test_nothing_is_destroyed_while_it_is_protected(
     stack: CloudProject, monkeypatch: pytest.MonkeyPatch

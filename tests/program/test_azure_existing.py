@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.program.azure_cases import AZURE_CASES, BLOB_ZONE, DATABASE_ZONE, EXISTING, PLAIN, SUBNET
+from tests.program.reading import server_environment
 from tools.common import Failure
 from tools.offline import Plan, run
 from tools.offline.answers import Mocked
@@ -110,3 +111,42 @@ def test_an_administrator_in_another_subscription_is_refused_since_one_of_that_n
     elsewhere = {**borrowed, "azure-native:subscriptionId": "22222222-2222-2222-2222-222222222222"}
     with pytest.raises(Failure, match=r"database\.administrator: is in another subscription"):
         run("azure", answers=Mocked(), overrides=elsewhere)
+
+
+SERVER = "azure-native:dbforpostgresql:getServer"
+RESTORED = PLAIN | {"database": {"restored": "mlflow-2", "resourceGroup": "platform"}}
+
+
+@pytest.mark.parametrize("sign_in", ["identity", "password"])
+def test_a_restored_server_is_used_and_the_stacks_own_stays_as_it_is_with_all_it_stands_on(
+    sign_in: str,
+) -> None:
+    own = PLAIN | {"database": {"signIn": sign_in}}
+    restored = PLAIN | {"database": {**RESTORED["database"], "signIn": sign_in}}
+    before, after = (run("azure", answers=Mocked(), overrides=each) for each in (own, restored))
+    was, now = (
+        {one.urn: (one.inputs, one.protect) for one in planned.resources if "azure-native" in one.type}
+        for planned in (before, after)
+    )
+    assert now == was
+    assert "@mock-sentinel-getServer-fullyQualifiedDomainName" in _uri(after)
+    assert _uri(before).partition("@")[0] == _uri(after).partition("@")[0], (
+        "user and password are in the backup"
+    )
+    assert before.one("Job", "bootstrap")
+    assert not [one for one in after.of_type("Job") if "bootstrap" in one.name], "its work is in the backup"
+    place = "mlflow:database.restored"
+    assert (before.value("dataPlaces")[place], after.value("dataPlaces")[place]) == (
+        "not restored",
+        "mlflow-2",
+    )
+
+
+def test_a_restored_server_without_entra_sign_in_is_refused_where_the_identity_signs_in() -> None:
+    off = There(SERVER, {"authConfig": {"activeDirectoryAuth": "Disabled"}})
+    with pytest.raises(ValueError, match=r"database\.signIn: identity needs Entra authentication"):
+        run("azure", answers=off, overrides=RESTORED)
+
+
+def _uri(planned: Plan) -> str:
+    return server_environment(planned)["MLFLOW_BACKEND_STORE_URI"]

@@ -382,6 +382,25 @@ STORES: list[tuple[str, dict[str, Any], str, str]] = [
         "everybody who may create pods",
     ),
     (
+        "a restored server of a database that is not the stack's",
+        database(existing={"instance": "a", "finished": True}, resourceGroup="shared", restored="mlflow-2"),
+        f"{DATABASE}.restored",
+        "where the server exists",
+    ),
+    (
+        "a restored server in the cluster",
+        database(place="in-cluster", restored="mlflow-2", resourceGroup="shared"),
+        f"{DATABASE}.restored",
+        "only fits place managed",
+    ),
+    ("a restored server nowhere", database(restored="mlflow-2"), f"{DATABASE}.resourceGroup", "is missing"),
+    (
+        "a restored server by its address",
+        database(restored="mlflow-2.postgres.database.azure.com", resourceGroup="shared"),
+        f"{DATABASE}.restored",
+        "without its domain",
+    ),
+    (
         "an existing server without its group",
         database(existing={"instance": "shared", "finished": True}),
         f"{DATABASE}.resourceGroup",
@@ -531,6 +550,7 @@ def test_bad_settings_are_refused_with_their_key_and_what_to_do(
             "secrets": ADMIN,
         },
         database(existing={"instance": "shared", "finished": True}, resourceGroup="shared"),
+        database(restored="mlflow-restored", resourceGroup="shared", backupDays=14),
         artifacts(redundancy="GZRS", access="public", transfer="direct"),
         artifacts(transfer="presigned", access="private-endpoint"),
         artifacts(existing={"name": "mlflow", "prefix": "ml/flow"}, account="team", resourceGroup="shared"),

@@ -58,7 +58,6 @@ class Service:
     """
 
     id: pulumi.Output[str]
-    name: pulumi.Output[str]
     host: pulumi.Output[str]
     env: Mapping[str, Text] | None = None
     secret_env: Mapping[str, pulumi.Output[str]] = field(default_factory=dict)
@@ -115,9 +114,8 @@ class FlexibleServer(pulumi.ComponentResource):
             assert made.password is not None, "there is one without an Entra administrator"  # noqa: S101
             env = {"ADMIN_SIGN_IN": "password", "ADMIN_USERNAME": ADMIN}
             secret_env = {"ADMIN_PASSWORD": made.password}
-        return Service(
-            id=made.id, name=made.name, host=made.host, env=env, secret_env=secret_env, ready=[made]
-        )
+        service = Service(id=made.id, host=made.host, env=env, secret_env=secret_env, ready=[made])
+        return self._restored(self._settings.restored, service) if self._settings.restored else service
 
     def _as(self, admin: WorkloadPrincipal) -> dict[str, Text]:
         """How the administrator signs in by token, and whom to make a user."""
@@ -126,21 +124,36 @@ class FlexibleServer(pulumi.ComponentResource):
         known_by = server.client_id if is_mysql else server.principal_id
         return {"ADMIN_SIGN_IN": "token", "ADMIN_USERNAME": admin.name, "IDENTITY_ID": known_by}
 
-    def _found(self, existing: ExistingDatabase) -> Service:
+    def _restored(self, name: str, own: Service) -> Service:
+        """A server restored from a backup of the one that is made: the user is in it, and its password.
+
+        The other stays as it is, and so does what both stand on: subnet, zone and identities.
+        """
+        _, host = self._looked_up(name)
+        return Service(id=own.id, host=host, ready=own.ready)
+
+    def _looked_up(self, name: str) -> tuple[pulumi.Output[str], pulumi.Output[str]]:
+        """Id and host of a server that the stack did not make.
+
+        :raises SettingsError: once Azure has been asked, when it does not fit the settings.
+        """
         names = {
             "resource_group_name": str(self._settings.resource_group),
-            "server_name": str(existing.instance),
+            "server_name": name,
             "opts": self._args.place.subscription.invoke,
         }
         if self._settings.engine is Engine.MYSQL:
-            server = dbformysql.get_server_output(**names)
-            host = server.fully_qualified_domain_name
-        else:
-            server = dbforpostgresql.get_server_output(**names)
-            entra = server.auth_config.apply(_knows_entra)
-            host = pulumi.Output.all(server.fully_qualified_domain_name, entra).apply(
-                lambda found: _checked(found[0], tokens=not self._by_identity or found[1])
-            )
+            mysql = dbformysql.get_server_output(**names)
+            return mysql.id, mysql.fully_qualified_domain_name
+        server = dbforpostgresql.get_server_output(**names)
+        entra = server.auth_config.apply(_knows_entra)
+        host = pulumi.Output.all(server.fully_qualified_domain_name, entra).apply(
+            lambda found: _checked(found[0], tokens=not self._by_identity or found[1])
+        )
+        return server.id, host
+
+    def _found(self, existing: ExistingDatabase) -> Service:
+        id_, host = self._looked_up(str(existing.instance))
         env, secret_env = None, {}
         if self._args.admin:
             env = self._as(self._args.admin)
@@ -152,7 +165,7 @@ class FlexibleServer(pulumi.ComponentResource):
                 for key, value in secret.items()
                 if key in ADMIN_KEYS
             }
-        return Service(id=server.id, name=server.name, host=host, env=env, secret_env=secret_env)
+        return Service(id=id_, host=host, env=env, secret_env=secret_env)
 
     def _uri(self) -> pulumi.Output[str]:
         settings = self._settings
