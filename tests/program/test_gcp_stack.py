@@ -121,6 +121,23 @@ def test_nothing_is_open_to_the_world_by_default() -> None:
     assert "authorizedNetworks" not in address
 
 
+@pytest.mark.parametrize(
+    ("more", "by_name"),
+    [
+        ({}, False),
+        ({"dnsEndpoint": True}, True),
+        ({"dnsEndpoint": True, "access": {"public": ["203.0.113.0/24"]}}, False),
+    ],
+)
+def test_the_printed_command_reaches_the_cluster_in_the_way_the_stack_does(
+    more: dict[str, Any], by_name: bool
+) -> None:
+    outputs = plain(plan(PLAIN | {"cluster": {"create": more}}, stack="gcp").outputs)
+    assert outputs["kubeconfigCommand"].endswith(" --dns-endpoint") is by_name
+    (cluster,) = json.loads(outputs["kubeconfig"])["clusters"]
+    assert bool(cluster["cluster"].get("certificate-authority-data")) is not by_name
+
+
 def test_only_the_listed_ranges_stand_in_a_plan(gcp_case: str) -> None:
     """An address range of the internet appears where the stack file put it, and nowhere else."""
     if gcp_case == "gcp with everything set":
@@ -309,6 +326,11 @@ def test_a_project_that_is_wrong_is_refused_before_anything_is_asked_of_google(
             ("gcp:container/getCluster:getCluster", {"workloadIdentityConfigs": []}),
             "gcp in an existing cluster",
             "without Workload Identity",
+        ),
+        (
+            ("gcp:container/getCluster:getCluster", {"endpoint": ""}),
+            "gcp in an existing cluster",
+            "answers by its DNS name only",
         ),
         (
             ("gcp:compute/getSubnetwork:getSubnetwork", {"secondaryIpRanges": [{"rangeName": "gke-pods"}]}),

@@ -42,6 +42,15 @@ def test_the_cluster_is_asked_for_by_name_place_and_project(
     assert user["user"]["exec"]["command"] == "gke-gcloud-auth-plugin"
 
 
+def test_a_cluster_without_an_address_is_refused_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gcloud(tmp_path, 'echo \'{"masterAuth": {"clusterCaCertificate": "Q0E="}}\'')
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    with pytest.raises(Failure, match="by its DNS name only"):
+        gcp.kubeconfig("data", "europe-west1", "acme-ml")
+
+
 def test_a_refusal_of_googles_says_what_is_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gcloud(tmp_path, "echo 'PERMISSION_DENIED' >&2; exit 1")
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")

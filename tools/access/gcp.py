@@ -53,7 +53,7 @@ def kubeconfig(cluster: str, location: str, project: str) -> str:
     """A kubeconfig for the cluster, which signs in as whoever uses it.
 
     :param location: its region or zone.
-    :raises Failure: when gcloud is missing or may not describe the cluster.
+    :raises Failure: when gcloud is missing or may not describe the cluster, or it has no address.
     """
     place = ["--location", location, "--project", project]
     answer = run(
@@ -62,6 +62,11 @@ def kubeconfig(cluster: str, location: str, project: str) -> str:
         hint="install the gcloud CLI and sign in; its user needs container.clusters.get in the project",
     )
     found = json.loads(answer)
+    if not found.get("endpoint"):
+        raise Failure(
+            f"cluster {cluster} answers by its DNS name only, which is not supported",
+            "switch the IP endpoints of its control plane on",
+        )
     return exec_kubeconfig(
         cluster,
         server=f"https://{found['endpoint']}",

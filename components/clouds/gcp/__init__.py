@@ -151,6 +151,7 @@ class _Builder:
                 "gcloud container clusters get-credentials ",
                 name,
                 f" --location {place} --project {self._project.id}",
+                " --dns-endpoint" if self._cluster.by_name else "",
             ),
             "databaseInstance": database.service.connection_name if database else None,
             "bucket": bucket.bucket if bucket else None,

@@ -42,6 +42,7 @@ class GcpCluster:
         already.
     :param made: what Workload Identity bindings wait for; empty for an existing cluster.
     :param nodes: member who pulls images: its nodes' service account.
+    :param by_name: the Kubernetes API is reached by its name, guarded by IAM alone, not by its address.
     """
 
     contract: Cluster
@@ -52,6 +53,7 @@ class GcpCluster:
     made: Sequence[pulumi.Resource]
     nodes: pulumi.Output[str]
     kubeconfig: pulumi.Output[str]
+    by_name: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +71,7 @@ class _Facts:
     network: pulumi.Output[str]
     subnetwork: pulumi.Output[str]
     nodes: pulumi.Output[str]
+    by_name: bool = False
     private_services: ipaddress.IPv4Network | None = None
     made: Sequence[pulumi.Resource] = ()
 
@@ -114,6 +117,7 @@ def connect(settings: GcpStack, project: Project) -> GcpCluster:
         made=facts.made,
         nodes=facts.nodes,
         kubeconfig=kubeconfig,
+        by_name=facts.by_name,
     )
 
 
@@ -151,8 +155,8 @@ def _made(settings: GcpStack, new: NewGcpCluster, project: Project) -> _Facts:
             opts=opts,
         )
         made.append(pool)
-    cluster = plane.cluster
-    if new.dns_endpoint and not new.access.public:
+    cluster, by_name = plane.cluster, new.dns_endpoint and not new.access.public
+    if by_name:
         endpoints = cluster.control_plane_endpoints_config
         server = endpoints.apply(_dns_server)
         # A name of Google's has a certificate of the public authorities.
@@ -168,6 +172,7 @@ def _made(settings: GcpStack, new: NewGcpCluster, project: Project) -> _Facts:
         network=place.network,
         subnetwork=place.subnetwork,
         nodes=account.member,
+        by_name=by_name,
         private_services=place.private_services,
         made=made,
     )
@@ -200,7 +205,7 @@ def _existing(settings: GcpStack, project: Project) -> _Facts:
         # Nothing goes on before the check.
         name=pulumi.Output.all(found.name, pool).apply(lambda known: known[0]),
         location=location,
-        server=pulumi.Output.concat("https://", found.endpoint),
+        server=found.endpoint.apply(_server),
         authority=found.master_auths[0].cluster_ca_certificate,
         network=found.network,
         subnetwork=found.subnetwork,
@@ -208,6 +213,17 @@ def _existing(settings: GcpStack, project: Project) -> _Facts:
             lambda known: _node_member(*known)
         ),
     )
+
+
+def _server(address: str) -> str:
+    """Where an existing cluster's API is reached.
+
+    :raises SettingsError: when it has no address.
+    """
+    if not address:
+        remedy = "answers by its DNS name only, which is not supported; switch its IP endpoints on"
+        raise SettingsError([Problem("mlflow:cluster.existing", remedy)], stack=pulumi.get_stack())
+    return f"https://{address}"
 
 
 def _node_account(configs: Sequence[Any]) -> str:
