@@ -112,7 +112,8 @@ class Gcp(Model):
 
     identity: GcpIdentityMode = GcpIdentityMode.IMPERSONATED
     """impersonated (each ServiceAccount becomes an IAM service account) or direct (the ServiceAccount itself
-    gets the rights; it cannot sign in to Cloud SQL by identity)."""
+    gets the rights; it cannot sign in to Cloud SQL by identity). Either way the same namespace and
+    ServiceAccount in another cluster of the project are the same somebody."""
     proxy: ProxyMode = ProxyMode.SIDECAR
     """The Cloud SQL Auth Proxy: sidecar (in each pod that opens the database) or deployment (shared, with an
     identity of its own, guarded by a network policy)."""

@@ -19,7 +19,8 @@ from .provider import Project
 artifactregistry = gcp.artifactregistry
 
 KEPT_IMAGES = 20
-"""Of each: enough to see what ran lately. What runs is the newest."""
+"""Versions of each, of which an image is two or three (its attestation is one): enough to see what ran
+lately. What runs is the newest."""
 READER = "roles/artifactregistry.reader"
 TOKEN_USER = "oauth2accesstoken"  # noqa: S105 - a user name
 """Who signs in with an access token (Artifact Registry, "Configure authentication to Artifact Registry for
