@@ -109,6 +109,8 @@ def sync(given):
     depth = [f"--depth={given.depth}"] if given.depth else []
     git("init", "--quiet", "-b", "git-sync", cwd=root)
     git("config", "gc.auto", "0", cwd=root)
+    # Relative addresses of submodules are meant from there.
+    git("remote", "add", "origin", given.repo, cwd=root)
     git("fetch", "--quiet", "--no-tags", "--prune", *depth, given.repo, given.ref, cwd=root)
     commit = git("rev-parse", "FETCH_HEAD^{commit}", cwd=root)
     tree = root / ".worktrees" / commit
