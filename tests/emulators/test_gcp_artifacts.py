@@ -7,15 +7,9 @@ from __future__ import annotations
 
 import json
 import os
-import socket
-import subprocess
-import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -23,61 +17,13 @@ from tests.program.conftest import plan
 from tests.program.gcp_cases import PLAIN
 from tests.program.reading import server_environment
 from tools.cluster.binaries import binaries
-from tools.jobs.here import client_environment
 from tools.offline.wire import plain
+
+from .serving import FILES, free_port, run_through, running
 
 pytestmark = pytest.mark.engine
 
 BUCKET, PREFIX = "team-data", "ml/flow"
-CLIENT = """
-import json, os, sys, tempfile
-import mlflow
-from mlflow import MlflowClient
-experiment = mlflow.set_experiment("one")
-with mlflow.start_run() as run:
-    folder = tempfile.mkdtemp()
-    for name, size in (("small.txt", 10), ("large.bin", 12_000_000)):
-        with open(os.path.join(folder, name), "wb") as file:
-            file.write(b"x" * size)
-    mlflow.log_artifacts(folder, "model")
-found = sorted(one.path for one in MlflowClient().list_artifacts(run.info.run_id, "model"))
-back = mlflow.artifacts.download_artifacts(run_id=run.info.run_id, artifact_path="model/large.bin")
-print(json.dumps({"root": experiment.artifact_location, "found": found, "size": os.path.getsize(back)}))
-"""
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def answers(url: str, process: subprocess.Popen, seconds: float = 90) -> None:
-    deadline = time.monotonic() + seconds
-    while True:
-        assert process.poll() is None, "it ended by itself"
-        assert time.monotonic() < deadline, f"{url} does not answer"
-        try:
-            urllib.request.urlopen(url, timeout=5).close()
-        except urllib.error.HTTPError:
-            return
-        except OSError:
-            time.sleep(0.2)
-        else:
-            return
-
-
-@contextmanager
-def running(words: list[Any], environment: dict[str, str], url: str) -> Iterator[None]:
-    process = subprocess.Popen(
-        [str(word) for word in words], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    try:
-        answers(url, process)
-        yield
-    finally:
-        process.terminate()
-        process.wait(20)
 
 
 @pytest.fixture
@@ -107,34 +53,18 @@ def test_runs_keep_their_files_below_the_prefix(transfer: str, store: str, tmp_p
     artifacts = {"existing": {"name": BUCKET, "prefix": PREFIX}, "transfer": transfer}
     planned = plan(PLAIN | {"artifacts": artifacts}, stack="gcp")
     given = server_environment(planned)
-    wanted = ("MLFLOW_ARTIFACTS_DESTINATION", "MLFLOW_DEFAULT_ARTIFACT_ROOT", "MLFLOW_SERVE_ARTIFACTS")
-    google = {name: given[name] for name in ("GCE_METADATA_TIMEOUT", "GOOGLE_CLOUD_PROJECT")}
-    client = client_environment()
-    here = {"PATH": f"{client / 'bin'}:{os.defpath}", "HOME": str(tmp_path), "NO_GCE_CHECK": "true"}
-    here |= {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
-    server = here | google | {name: given[name] for name in wanted} | {"STORAGE_EMULATOR_HOST": store}
-    server |= {"MLFLOW_BACKEND_STORE_URI": f"sqlite:///{tmp_path}/mlflow.db"}
-    server |= {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
+    nobody = {"NO_GCE_CHECK": "true"}
+    server = nobody | {name: given[name] for name in ("GCE_METADATA_TIMEOUT", "GOOGLE_CLOUD_PROJECT")}
     told = plain(planned.one("ConfigMap", "client").inputs)["data"]
-    job = here | {name: value for name, value in told.items() if name.startswith(("MLFLOW_ENABLE", "GCE"))}
-    job |= {"MLFLOW_TRACKING_URI": url}
+    job = nobody | {name: value for name, value in told.items() if name.startswith("GCE")}
     if transfer == "direct":
         job["STORAGE_EMULATOR_HOST"] = store
-    words = [client / "bin" / "mlflow", "server", "--host", "127.0.0.1", "--port", port, "--workers", "1"]
-    with running(words, server, f"{url}/health"):
-        done = subprocess.run(
-            [client / "bin" / "python", "-c", CLIENT],
-            env=job, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
-        )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
-    answer = json.loads(done.stdout.strip().splitlines()[-1])
-    assert answer["found"] == ["model/large.bin", "model/small.txt"]
-    assert answer["size"] == 12_000_000
+    answer = run_through(planned, tmp_path, server | {"STORAGE_EMULATOR_HOST": store}, job)
+    assert answer["found"] == sorted(f"model/{name}" for name in FILES)
+    assert answer["size"] == FILES["large.bin"]
     assert answer["root"].startswith(
         "gs://team-data/ml/flow/" if transfer == "direct" else "mlflow-artifacts:/"
     )
     kept = objects(store)
-    assert len(kept) == 2
+    assert len(kept) == len(FILES)
     assert all(name.startswith(f"{PREFIX}/") for name in kept), kept

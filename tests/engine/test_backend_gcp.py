@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.emulators.test_gcp_artifacts import free_port, running
+from tests.emulators.serving import free_port, running
 from tests.engine.conftest import Project
 from tests.engine.test_stacks import password
 from tools.backend.gcp import bucket_name
