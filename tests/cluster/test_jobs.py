@@ -24,6 +24,9 @@ from tests.cluster.stack import POSTGRESQL, Stack, Stage, eventually
 
 TOKEN = "the-right-token-4711"
 WRONG = "the-wrong-token-0815"
+OTHER_KEY = "AAAAC3NzaC1lZDI1NTE5AAAAIJ0vMBJ0EPXxCG2MhhqxAqC5vzlyPSTmnDmlLEiGUZGN"
+"""A host's key, of type ed25519, that is not the server's."""
+OF_SUBMODULE = "import mlflow; from shared.value import VALUE; mlflow.set_tag('words', VALUE)"
 GRACE = 45
 """Seconds from SIGTERM to SIGKILL (components/jobs/pod.py)."""
 RUN = re.compile(r"/#/experiments/(\d+)/runs/([0-9a-f]{32})$")
@@ -106,6 +109,9 @@ def jobs(clone: Clone, stage: Stage, tmp_path_factory: pytest.TempPathFactory) -
     folder = tmp_path_factory.mktemp("git")
     repository = Repository.make(folder, "churn")
     first = repository.commit(files(), tag="v1")
+    shared = Repository.make(folder, "shared")
+    shared.commit({"value.py": "VALUE = 'of a submodule'\n"})
+    repository.hold(shared, "project/shared")
     second = repository.commit({"project/marker.py": "VALUE = 'second'\n"})
     other = repository.commit({"project/marker.py": "VALUE = 'other'\n"}, branch="feature/other")
     stack = Stack(clone, "pytest-jobs", 30516)
@@ -123,6 +129,8 @@ def jobs(clone: Clone, stage: Stage, tmp_path_factory: pytest.TempPathFactory) -
             ("wrong", "GIT_TOKEN", WRONG),
             ("ssh", "GIT_SSH_KEY", ssh.key),
             ("ssh", "GIT_KNOWN_HOSTS", ssh.known_hosts),
+            ("other-host", "GIT_SSH_KEY", ssh.key),
+            ("other-host", "GIT_KNOWN_HOSTS", f"{ssh.known_hosts.rpartition(' ')[0]} {OTHER_KEY}"),
         ):
             words = ["--group", group, "--name", key.lower().replace("_", "-"), "--key", key]
             clone.verb("secret", stack.name, *words, stdin=value)
@@ -155,6 +163,28 @@ def described(https: str, server: GitServer, ssh: str) -> dict[str, Any]:
             "module": "module",
             **small,
         },
+        "other-host": {
+            "git": {"repo": ssh, "path": "project", "credentials": "other-host"},
+            "module": "module",
+            "retries": 0,
+            **small,
+        },
+        "submodule": {
+            "git": git,
+            "command": ["python", "-c", OF_SUBMODULE],
+            **small,
+        },
+        "writes": {
+            "git": git,
+            "command": ["cp", "-r", ".", "/workspace/shared"],
+            "workspace": {"claim": {"name": "shared", "size": "1Gi"}},
+            **small,
+        },
+        "reads": {
+            "volume": {"claim": "shared", "path": "shared"},
+            "command": ["sh", "-c", "! touch here && python module.py from a volume"],
+            **small,
+        },
         "wrong": {"git": {**git, "credentials": "wrong"}, "retries": 0, **small},
         "fail": {"git": git, "entryPoint": "fail", **small},
         "slow": {
@@ -164,6 +194,7 @@ def described(https: str, server: GitServer, ssh: str) -> dict[str, Any]:
             **small,
         },
         "evicted": {"git": git, "entryPoint": "slow", "retries": 0, **small},
+        "overdue": {"git": git, "entryPoint": "slow", "deadlineSeconds": 40, **small},
         "replaced": {"git": git, "entryPoint": "slow", "retries": 0, "concurrency": "Replace", **small},
         "installs": {"git": git, "module": "uses_tiny", "requirements": [f"./{WHEEL}"], **small},
     }
@@ -204,6 +235,29 @@ def test_a_module_gets_its_arguments_and_its_run_the_same_tags(jobs: Jobs) -> No
 def test_a_repository_is_reached_by_ssh_with_its_host_checked(jobs: Jobs) -> None:
     run = jobs.finished(jobs.run("over-ssh"))
     assert tags(run)["mlflow.source.git.commit"] == jobs.second
+
+
+def test_a_host_that_shows_another_key_than_the_pinned_one_gets_no_code_run(jobs: Jobs) -> None:
+    done = jobs.run("other-host", check=False)
+    assert done.code == 1
+    error = done.told[done.told.index("Error:") :]
+    assert "its code could not be fetched" in error
+    assert "Host key verification failed" in error
+    assert jobs.runs("other-host") == []
+
+
+def test_a_private_submodule_beside_the_repository_comes_along(jobs: Jobs) -> None:
+    run = jobs.finished(jobs.run("submodule"))
+    assert tags(run)["words"] == "of a submodule"
+    assert tags(run)["mlflow.source.git.commit"] == jobs.second
+
+
+def test_code_on_a_volume_runs_from_there_and_cannot_be_written_to(jobs: Jobs) -> None:
+    jobs.run("writes")
+    run = jobs.finished(jobs.run("reads"))
+    assert run["info"]["status"] == "FINISHED"
+    assert tags(run)["words"] == "from a volume"
+    assert "mlflow.source.git.commit" not in tags(run)
 
 
 @pytest.mark.core
@@ -307,6 +361,14 @@ def test_an_evicted_pods_run_is_killed_within_its_grace_and_tried_again_without_
     tell(f"    make stop took {time.monotonic() - start:.1f} s")
     assert time.monotonic() - start < GRACE
     assert jobs.stack.objects("jobs", "--selector", "mlflow/job=evicted") == []
+
+
+def test_a_run_that_is_over_its_deadline_is_killed(jobs: Jobs) -> None:
+    done = jobs.run("overdue", check=False)
+    assert done.code == 1
+    assert "DeadlineExceeded" in done.told[done.told.index("Error:") :]
+    (run,) = jobs.runs("overdue")
+    eventually(lambda: jobs.status(run["info"]["run_id"]) == "KILLED", GRACE, "its run is not KILLED")
 
 
 def test_under_replace_a_second_run_ends_the_first(jobs: Jobs) -> None:
