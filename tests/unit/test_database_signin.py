@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ import pytest
 from sqlalchemy import create_engine
 from sqlalchemy.engine import Engine as SqlEngine
 
+from components.clouds.gcp.scripts import grant
 from components.database_engines import Engine, sqlalchemy_uri, tls_parameters
 from components.database_signin import BOOTSTRAP_COMMAND, token_parameters
 
@@ -40,6 +42,15 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     sys.path.remove(str(folder / "site"))
     for module in [name for name in sys.modules if name.partition(".")[0] == "database_signin"]:
         del sys.modules[module]
+
+
+def test_the_grants_for_cloud_sql_and_for_the_others_are_the_same() -> None:
+    """They are written twice (docs/decisions/0035)."""
+    mysql = importlib.import_module("database_signin.mysql")
+    assert set(mysql.RIGHTS) == set(grant.RIGHTS)
+    texts = [(PACKAGE / "src/database_signin/postgresql.py").read_text(), Path(grant.__file__).read_text()]
+    mine, others = ({*re.findall(r"GRANT ([A-Z, ]+) ON (DATABASE|SCHEMA)", text)} for text in texts)
+    assert mine == others == {("CONNECT, TEMPORARY", "DATABASE"), ("USAGE, CREATE", "SCHEMA")}
 
 
 @pytest.fixture(autouse=True)
