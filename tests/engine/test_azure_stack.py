@@ -191,6 +191,21 @@ def test_sizes_backups_nodes_ranges_and_replicas_change_in_place(stack: CloudPro
     assert server["inputs"]["storage"]["storageSizeGB"] == 128, "a size that is said is asked for"
 
 
+def test_logs_and_metrics_that_are_switched_off_are_off_in_the_cluster_before_their_workspaces_go(
+    stack: CloudProject,
+) -> None:
+    stack.change(cluster={"create": {"adminGroups": [ADMINS]}})
+    changed = stack.bring_up()
+    assert not changed.failed, changed.text
+    gone = {name for op, name in changed.steps if op == "delete"}
+    assert {"mlflow-logs", "mlflow-metrics", "mlflow-monitoring-containers"} <= gone
+    assert [(op, name) for op, name in changed.steps if op != "delete"] == [("update", "mlflow-cluster")]
+    assert changed.steps.index(("update", "mlflow-cluster")) < changed.steps.index(("delete", "mlflow-logs"))
+    cluster = stack.state()["mlflow-cluster"]["inputs"]
+    assert cluster["addonProfiles"] == {"omsagent": {"enabled": False}}
+    assert cluster["azureMonitorProfile"] == {"metrics": {"enabled": False}}
+
+
 def test_new_tags_reach_every_resource_in_place_and_move_no_data(stack: CloudProject) -> None:
     ids = stack.ids()
     stack.change(tags={"team": "platform"})

@@ -12,7 +12,11 @@ from tools.common import Failure
 from tools.offline import Plan, run
 from tools.offline.answers import Mocked
 
-pytestmark = pytest.mark.program
+pytestmark = [
+    pytest.mark.program,
+    # Pulumi lets go of what waited for a look-up that was refused.
+    pytest.mark.filterwarnings("ignore:coroutine:RuntimeWarning"),
+]
 
 # A refusal is a SettingsError, or Pulumi's own ValueError that quotes it.
 
