@@ -127,6 +127,7 @@ def described() -> dict[str, Any]:
         "retries": 0,
     }
     serving = {"resources": {"requests": {"cpu": "50m", "memory": "300Mi"}, "limits": {"cpu": "2"}}}
+    words = ["python", "-m", "uvicorn", "app:app", "--host=0.0.0.0", "--port=8000"]
     return {
         "jobs": {
             "quick": {**git, **small, "concurrency": "Allow"},
@@ -136,7 +137,15 @@ def described() -> dict[str, Any]:
             "learn": {**learn, **small},
         },
         "modelServers": {"predict": {"model": f"models:/{MODEL}@{ALIAS}", "startSeconds": 180, **serving}},
+        "services": {"front": {**learn, **serving, "command": words, "readyPath": "/health", "waits": True}},
         "pipelines": {
+            "late": {
+                "stages": {
+                    "slow": {"job": "left", "parameters": {"seconds": 300}},
+                    "after": {"job": "quick", "after": ["slow"]},
+                },
+                "deadlineSeconds": 90,
+            },
             "wide": {
                 "stages": {
                     "first": {"job": "quick"},
@@ -162,6 +171,7 @@ def described() -> dict[str, Any]:
                 "stages": {
                     "train": {"job": "learn", "parameters": {"slope": 3, "alias": ALIAS}},
                     "serve": {"modelServer": "predict", "after": ["train"]},
+                    "front": {"service": "front", "after": ["train"]},
                 }
             },
         },
@@ -276,6 +286,15 @@ def test_an_evicted_pod_leaves_its_stages_alone_and_a_stopped_pipeline_ends_them
     assert pipelines.runs("quick", run) == []
 
 
+def test_a_pipelines_deadline_ends_its_stages(pipelines: Pipelines) -> None:
+    run = pipelines.start("late")
+    works = pipelines.works("left", run)
+    eventually(lambda: pipelines.ended(run) == "Failed", 90 + GRACE, f"{run} does not end")
+    eventually(lambda: pipelines.status(works) == "KILLED", GRACE, "its stage goes on")
+    assert pipelines.jobs(run) == {}
+    assert pipelines.runs("quick", run) == []
+
+
 def test_a_stage_waits_for_a_run_by_hand_of_its_job(pipelines: Pipelines) -> None:
     pipelines.run("left", "--detach", "--param", "seconds=600")
     run = pipelines.start("waits")
@@ -308,8 +327,14 @@ def test_a_pipeline_serves_the_model_that_it_has_just_trained(pipelines: Pipelin
         "request = urllib.request.Request('http://predict/invocations', body, headers)\n"
         "print(urllib.request.urlopen(request, timeout=30).read().decode())"
     )
+    assert not pipelines.stack.objects("pods", "--selector", "mlflow/service=front")
     done = pipelines.run("serves")
     assert "serve is done" in done.out
+    assert "front is done" in done.out
+    front = (
+        "import json, urllib.request\nprint(json.dumps([json.load(urllib.request.urlopen('http://front/'))]))"
+    )
+    assert pipelines.stack.python(front) == ["first"]
     assert round(pipelines.stack.python(asked)["predictions"][0]) == 30
     again = {**pipelines.settings["pipelines"]["serves"]["stages"]}
     again["train"] = {**again["train"], "parameters": {"slope": 5, "alias": ALIAS}}
