@@ -43,7 +43,7 @@ def subject_of(settings: Mapping[str, Any]) -> Subject:
     overrides = {"namespace": namespace, "exposure": {"nodePort": {"port": 30599}}, **settings}
     rendered = manifests(offline("dev", Rendered(fresh=False), overrides))
     image = json.loads((LOCAL / "images.json").read_text())["images"]["tracking-server"]["reference"]
-    parsed = parse({"cloud": "dev", "namespace": namespace})
+    parsed = parse({"cloud": "dev", **overrides})
     return Subject("dev", parsed, [each.content for each in rendered], cluster(), image)
 
 
@@ -106,6 +106,34 @@ def test_planted_mistakes_are_found_each_with_its_key(subject: Subject) -> None:
     assert "allowPrivilegeEscalation" in told["mlflow:server"]
     assert "nonsense" in told["mlflow:database"]
     assert not any("\n" in text or "mlflow-validate-" in text for text in told.values())
+
+
+def test_mistakes_in_what_serves_and_in_pipelines_are_found_each_with_its_key() -> None:
+    git = {"git": {"repo": "https://git.example.com/a/b"}}
+    described = subject_of(
+        {
+            "jobs": {"train": git},
+            "services": {"front": {**git, "module": "app", "schedule": "@daily"}},
+            "modelServers": {"churn": {"model": "models:/churn@live", "replicas": 2}},
+            "pipelines": {
+                "daily": {"stages": {"train": {"job": "train"}}},
+                "nightly": {"stages": {"train": {"job": "train"}, "front": {"service": "front"}}},
+            },
+        }
+    )
+    one(described, "Service", "churn")["spec"]["ports"][0]["port"] = 99999
+    one(described, "NetworkPolicy", "churn")["spec"]["policyTypes"] = ["Sideways"]
+    one(described, "CronJob", "front")["spec"]["schedule"] = "never"
+    one(described, "CronJob", "daily")["spec"]["timeZone"] = "Mars/Base"
+    one(described, "Role", "pipeline-nightly")["rules"][0]["verbs"] = []
+    found = [(finding.key, finding.text.split(":")[0]) for finding in dry_run(described)]
+    assert sorted(found) == [
+        ("mlflow:modelServers.churn", "NetworkPolicy churn"),
+        ("mlflow:modelServers.churn", "Service churn"),
+        ("mlflow:pipelines.daily", "CronJob daily"),
+        ("mlflow:pipelines.nightly", "Role pipeline-nightly"),
+        ("mlflow:services.front.schedule", "CronJob front"),
+    ]
 
 
 def test_the_probe_says_whether_this_cluster_enforces_policies(subject: Subject) -> None:
