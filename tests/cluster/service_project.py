@@ -30,7 +30,7 @@ with mlflow.start_run():
     mlflow.MlflowClient().set_registered_model_alias("{MODEL}", alias, made.registered_model_version)
 """
 APP = """
-import os
+import os, time
 from fastapi import FastAPI
 from marker import VALUE
 
@@ -43,6 +43,11 @@ def health():
 @app.get("/")
 def root():
     return VALUE + os.environ.get("MORE", "")
+
+@app.get("/slow")
+def slow():
+    time.sleep(3)
+    return root()
 """
 
 

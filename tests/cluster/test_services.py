@@ -86,9 +86,11 @@ class Services:
         living = [pod for pod in pods if not pod["metadata"].get("deletionTimestamp")]
         return {pod["metadata"]["name"]: is_ready(pod) for pod in living}
 
-    def asked(self, url: str, body: str, wanted: Any, *, seconds: float = 0) -> dict[str, Any]:
+    def asked(
+        self, url: str, body: str, wanted: Any, *, seconds: float = 0, least: int = LEAST
+    ) -> dict[str, Any]:
         """What came back of many requests, from a pod, until ``wanted`` came back."""
-        words = [url, body, json.dumps(wanted), str(LEAST), str(seconds), str(ROLL_LIMIT)]
+        words = [url, body, json.dumps(wanted), str(least), str(seconds), str(ROLL_LIMIT)]
         return self.stack.python(ASK, *words, limit=ROLL_LIMIT + POD_LIMIT)
 
 
@@ -347,18 +349,19 @@ def test_pods_that_are_moved_from_their_nodes_go_one_by_one_without_a_failed_req
     assert told["failed"] == []
 
 
-def test_an_up_that_changes_a_services_pods_fails_no_request(
+def test_an_up_that_changes_a_services_pods_fails_no_request_not_even_one_of_seconds(
     services: Services, stage: Stage, tell: Callable[[str], None]
 ) -> None:
     (old,) = services.stack.python(ONCE, "http://echo/")
     echo = {**services.settings["services"]["echo"], "env": {"MORE": "!"}}
     load = in_the_background(lambda: services.asked("http://echo/", "", f"{old}!"))
+    slow = in_the_background(lambda: services.asked("http://echo/slow", "", f"{old}!", least=0))
     changed = {**services.settings, "services": {**services.settings["services"], "echo": echo}}
     stage.show(services.stack, changed)
-    told = load.result()
-    tell(f"    {told['count']} requests, {len(told['failed'])} failed: {told['seen']}")
-    assert told["failed"] == []
-    assert told["seen"].keys() == {json.dumps(old), json.dumps(f"{old}!")}
+    for told in (load.result(), slow.result()):
+        tell(f"    {told['count']} requests, {len(told['failed'])} failed: {told['seen']}")
+        assert told["failed"] == []
+        assert told["seen"].keys() == {json.dumps(old), json.dumps(f"{old}!")}
     assert changed_nothing(services.stack.up())
 
 
