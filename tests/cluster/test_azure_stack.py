@@ -20,7 +20,7 @@ from tests.cluster.azure_stack import DATABASE_AUDIENCE, USER, AzureStack, azure
 from tests.cluster.stack import Stage, eventually
 from tests.cluster.token_databases.world import World
 from tests.emulators.azure_storage import AUDIENCE as STORAGE_AUDIENCE
-from tests.program.azure_cases import ADMINISTRATOR, EXISTING, READER
+from tests.program.azure_cases import ADMINISTRATOR, ADMINS, EXISTING, READER
 
 NAMESPACE = "pytest-azure"
 MAKE = """
@@ -230,7 +230,10 @@ def test_an_existing_server_gets_user_and_database_from_the_administrator_that_i
         "existing": {"instance": "shared"}, "resourceGroup": "shared", "administrator": ADMINISTRATOR,
         "name": user, "user": user,
     }  # fmt: skip
-    more = {"cluster": EXISTING, "database": database, "artifacts": {"access": "public"}}
+    more = {
+        "azure-native:subscriptionId": ADMINS, "cluster": EXISTING, "database": database,
+        "artifacts": {"access": "public"},
+    }  # fmt: skip
     with azure_stack(token_world, Engine.POSTGRESQL, f"{NAMESPACE}-existing", tmp_path, more) as stack:
         for _ in range(2):
             assert "done" in stack.bootstrap()
