@@ -43,5 +43,13 @@ RUN_LABEL = "mlflow/pipeline-run"
 """On the Jobs of a pipeline's stages: the name of the Job that runs it."""
 STAGE_LABEL = "mlflow/stage"
 """On the Job of a stage: its name in the pipeline."""
-PIPELINE_SCRIPTS = ("__init__.py", "kubernetes.py", "pods.py", "rollout.py", "models.py", "pipeline.py")
+PIPELINE_SCRIPTS = (
+    "__init__.py",
+    "kubernetes.py",
+    "models.py",
+    "pipeline.py",
+    "pods.py",
+    "rollout.py",
+    "stages.py",
+)
 """What runs a pipeline."""

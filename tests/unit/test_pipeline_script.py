@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 
 from components.jobs import names
-from components.jobs.scripts import kubernetes, pipeline
+from components.jobs.scripts import kubernetes, pipeline, stages
 from components.jobs.scripts.kubernetes import Refused
-from components.jobs.scripts.pipeline import FAILED, STOPPED, UNANSWERED, Pipeline, execute, name_of
+from components.jobs.scripts.pipeline import FAILED, STOPPED, UNANSWERED, Pipeline, execute
+from components.jobs.scripts.stages import name_of
 from tests.unit.pretend_cluster import Object, Pretend
 
 pytestmark = pytest.mark.unit
@@ -120,8 +121,10 @@ def test_a_stages_job_is_its_templates_with_the_stages_own_words() -> None:
 
 
 def test_the_script_and_the_program_use_the_same_names() -> None:
-    assert pipeline.JOB == names.JOB_LABEL
-    assert pipeline.MAIN == names.MAIN
+    assert stages.JOB == names.JOB_LABEL
+    assert stages.RUN == names.RUN_LABEL
+    assert stages.STAGE == names.STAGE_LABEL
+    assert stages.MAIN == names.MAIN
 
 
 def test_the_next_pod_goes_on_where_the_last_one_was_killed() -> None:

@@ -7,8 +7,6 @@ killed, and they belong to the pipeline's Job, so that they go when it is delete
 """
 
 import argparse
-import copy
-import hashlib
 import json
 import logging
 import os
@@ -20,19 +18,10 @@ from datetime import datetime, timezone
 from . import rollout
 from .kubernetes import PASSING, Api, Late, Refused, Unreachable
 from .pods import newest, why
+from .stages import JOB, RUN, STAGE, ended, job_of, owned
 
 JOBS = "batch/v1/jobs"
 CRON_JOBS = "batch/v1/cronjobs"
-JOB = "mlflow/job"
-"""Label of a job's CronJob, its Jobs and their pods: its name in the settings."""
-RUN = "mlflow/pipeline-run"
-"""Label of the stages' Jobs: the name of the pipeline's own Job."""
-STAGE = "mlflow/stage"
-"""Label of a stage's Job."""
-MAIN = "job"
-"""The container that runs the code."""
-NAME_LIMIT = 63
-"""Of a Job's name, which is a label of its pods. Source: Kubernetes, "Jobs"."""
 FAILED, UNANSWERED, STOPPED = 1, 75, 143
 """Exit codes: a stage has failed for good; the API server stays away (EX_TEMPFAIL); SIGTERM (128 + 15). After
 the last two the Job makes another pod."""
@@ -95,7 +84,7 @@ class Pipeline:
 
     def _judge(self, name, job):
         self.begun.add(name)
-        verdict = _verdict(job)
+        verdict = ended(job)
         if verdict and verdict["type"] == "Failed":
             raise Failed(f"stage {name} failed: {self._cause(job, verdict)}")
         if verdict:
@@ -118,7 +107,7 @@ class Pipeline:
             raise Failed(f"stage {name}: there is no job {stage['job']}; `make up` makes it")
         if not self._room(name, template):
             return
-        manifest = self.manifest(name, stage, template)
+        manifest = job_of(template, name, stage, pipeline=self.name, run=self.run, uid=self.uid)
         job = manifest["metadata"]["name"]
         try:
             self.api.create(JOBS, manifest)
@@ -129,7 +118,7 @@ class Pipeline:
                 raise Failed(f"stage {name}: {refused}") from None
             # Ours, when the answer was lost on its way; it is found by its label then.
             there = self.api.get(JOBS, job)
-            if there is not None and not _owned(there, self.uid):
+            if there is not None and not owned(there, self.uid):
                 raise Failed(f"stage {name}: there is a Job {job} that is not this pipeline's") from None
         self.begun.add(name)
         log.info("%s started, as Job %s", name, job)
@@ -139,9 +128,9 @@ class Pipeline:
         job, policy = template["metadata"]["name"], template["spec"].get("concurrencyPolicy", "Allow")
         if policy == "Allow":
             return True
-        others = [each for each in self.api.list(JOBS, labels=f"{JOB}={job}") if _verdict(each) is None]
+        others = [each for each in self.api.list(JOBS, labels=f"{JOB}={job}") if ended(each) is None]
         # Another stage of this very run is waited for: ending it would fail the pipeline.
-        replaced = [each for each in others if policy == "Replace" and not _owned(each, self.uid)]
+        replaced = [each for each in others if policy == "Replace" and not owned(each, self.uid)]
         for other in replaced:
             self.api.delete(JOBS, other["metadata"]["name"])
         if others:
@@ -149,30 +138,6 @@ class Pipeline:
             first = (replaced or others)[0]["metadata"]["name"]
             self._say(name, f"{name} {verb} Job {first} ({job} allows one run at a time)")
         return not others
-
-    def manifest(self, name, stage, template):
-        """The Job of a stage: what the CronJob would make, with the stage's own words."""
-        source = copy.deepcopy(template["spec"]["jobTemplate"])
-        spec, labels = source["spec"], {RUN: self.run, STAGE: name}
-        # It stays as long as the pipeline's own Job: gone, it would be taken for one not yet started.
-        spec.pop("ttlSecondsAfterFinished", None)
-        for field, key in (("backoffLimit", "retries"), ("activeDeadlineSeconds", "deadlineSeconds")):
-            if stage.get(key) is not None:
-                spec[field] = stage[key]
-        pod = spec["template"]
-        pod.setdefault("metadata", {}).setdefault("labels", {}).update(labels)
-        main = next(each for each in pod["spec"]["containers"] if each["name"] == MAIN)
-        main.setdefault("env", []).append({"name": "JOB_TRIGGER", "value": f"pipeline/{self.name}"})
-        main["command"] += [f"--param={parameter}" for parameter in stage.get("parameters", [])]
-        owner = {"apiVersion": "batch/v1", "kind": "Job", "name": self.run, "uid": self.uid}
-        metadata = source.get("metadata") or {}
-        metadata = {
-            "name": name_of(self.run, name),
-            "labels": {**metadata.get("labels", {}), **labels},
-            "annotations": metadata.get("annotations", {}),
-            "ownerReferences": [owner],
-        }
-        return {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec}
 
     def _roll(self, name, deployment):
         mine = f"{self.run}/{name}"
@@ -244,7 +209,7 @@ class Pipeline:
 
         Under Argo Workflows, which starts them itself, this is all that is asked of here.
         """
-        working = [job["metadata"]["name"] for job in self._own_jobs() if _verdict(job) is None]
+        working = [job["metadata"]["name"] for job in self._own_jobs() if ended(job) is None]
         for job in working:
             log.info("ending Job %s", job)
             self.api.delete(JOBS, job)
@@ -257,28 +222,7 @@ class Pipeline:
                 log.warning("Job %s has not ended within %d s; Kubernetes goes on with it", job, END_SECONDS)
 
     def _own_jobs(self):
-        return [job for job in self.api.list(JOBS, labels=f"{RUN}={self.run}") if _owned(job, self.uid)]
-
-
-def name_of(run, stage):
-    """A stage's Job: the same at each attempt, so that none is started twice."""
-    name = f"{run}-{stage}"
-    if len(name) <= NAME_LIMIT:
-        return name
-    mark = hashlib.sha256(name.encode()).hexdigest()[:8]
-    return f"{name[: NAME_LIMIT - 9]}-{mark}"
-
-
-def _verdict(job):
-    """The condition Complete or Failed of a Job; None while it works."""
-    for condition in job.get("status", {}).get("conditions", []):
-        if condition["status"] == "True" and condition["type"] in ("Complete", "Failed"):
-            return condition
-    return None
-
-
-def _owned(job, uid):
-    return any(owner["uid"] == uid for owner in job["metadata"].get("ownerReferences", []))
+        return [job for job in self.api.list(JOBS, labels=f"{RUN}={self.run}") if owned(job, self.uid)]
 
 
 def execute(pipeline):
