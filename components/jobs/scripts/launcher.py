@@ -5,7 +5,7 @@ command. ``mlflow run`` itself, as a pod's first process, ignores SIGTERM and le
 ever; a pod that is deleted, evicted or over its deadline gets exactly that signal.
 
 Runs inside the job's image, or in the client environment on a developer's machine: MLflow and the standard
-library only, Python 3.10 and newer.
+library only, Python 3.10 and newer. One file, since all of these run it by its path.
 """
 
 import argparse
