@@ -10,6 +10,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sysconfig
 import tempfile
 import time
 import urllib.request
@@ -29,7 +30,7 @@ from tests.emulators.cloud_sql import CONNECTION_NAME, CloudSql, cloud_sql
 from tests.program.conftest import plan_of
 from tests.program.reading import pod_spec
 from tools.cluster.binaries import binaries
-from tools.common import cache_dir, run
+from tools.common import ROOT, cache_dir, run
 
 pytestmark = pytest.mark.engine
 
@@ -250,6 +251,44 @@ def test_tables_that_another_user_made_are_no_success(instance: Instance) -> Non
         assert "mlflow:database.signIn" in done.stdout
         instance.sql(f'alter table alembic_version owner to "{USER}"')
         assert grants(instance, port).returncode == 0
+
+
+CHECK = """
+import sys
+from types import SimpleNamespace
+from sqlalchemy import create_engine
+from database_signin import postgresql
+task = SimpleNamespace(user=sys.argv[2], database="mlflow")
+with create_engine(sys.argv[1]).connect() as connection:
+    print(postgresql.may_create(connection, task))
+"""
+"""Of the other clouds, which sign in without a proxy."""
+
+
+def test_the_other_clouds_see_whose_tables_there_are_as_well(instance: Instance) -> None:
+    def checked() -> subprocess.CompletedProcess[str]:
+        source = ROOT / "images/tracking-server/packages/database_signin/src"
+        path = os.pathsep.join([str(source), sysconfig.get_path("purelib")])
+        words = [
+            instance.python,
+            "-c",
+            CHECK,
+            f"postgresql+psycopg2://new@127.0.0.1:{instance.port}/mlflow",
+            "new",
+        ]
+        return subprocess.run(
+            words, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, timeout=60
+        )
+
+    instance.sql("create role former nologin; create role new login in role cloudsqliamserviceaccount")
+    instance.sql("grant usage, create on schema public to new")
+    assert checked().stdout == "True\n"
+    instance.sql("create table alembic_version (version_num text)")
+    instance.sql("alter table alembic_version owner to former")
+    refused = checked()
+    assert "MLflow's tables belong to former, and not to new" in refused.stderr, refused
+    instance.sql("grant former to new")
+    assert checked().stdout == "True\n", "as AWS leaves a user that signed in by password"
 
 
 def test_an_administrator_of_an_existing_instance_keeps_the_password(instance: Instance) -> None:

@@ -24,8 +24,21 @@ MEMBERSHIP = 160000
 
 
 def may_create(connection: Connection, task: Task) -> bool:
-    """Whether the connection's user may make tables where MLflow makes them."""
-    del task
+    """Whether the connection's user may make tables where MLflow makes them.
+
+    :raises RefusedError: when MLflow's tables are there and somebody else's: no grant on a schema reaches them.
+    """
+    owner = one(
+        connection,
+        "SELECT string_agg(DISTINCT tableowner, ', ') FROM pg_tables WHERE schemaname = 'public' "
+        "AND tablename IN ('alembic_version', 'alembic_version_auth') "
+        "AND NOT pg_has_role(tableowner, 'USAGE')",
+    )
+    if owner:
+        raise RefusedError(
+            f"MLflow's tables belong to {owner}, and not to {task.user}: set database.user back, or as a "
+            f'member of both run REASSIGN OWNED BY "{owner}" TO "{task.user}" in database {task.database}'
+        )
     return all(
         one(connection, f"SELECT has_schema_privilege('public', '{right}')") for right in ("USAGE", "CREATE")
     )
