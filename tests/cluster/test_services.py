@@ -352,12 +352,27 @@ def test_pods_that_are_moved_from_their_nodes_go_one_by_one_without_a_failed_req
 def test_an_up_that_changes_a_services_pods_fails_no_request_not_even_one_of_seconds(
     services: Services, stage: Stage, tell: Callable[[str], None]
 ) -> None:
+    version = eventually(lambda: services.serves("predict"), ROLL_LIMIT, "there is no model to begin with")
+    answer, before = services.predicted(), services.pods("predict")
     (old,) = services.stack.python(ONCE, "http://echo/")
-    echo = {**services.settings["services"]["echo"], "env": {"MORE": "!"}}
     load = in_the_background(lambda: services.asked("http://echo/", "", f"{old}!"))
     slow = in_the_background(lambda: services.asked("http://echo/slow", "", f"{old}!", least=0))
-    changed = {**services.settings, "services": {**services.settings["services"], "echo": echo}}
+    model = in_the_background(
+        lambda: services.asked(
+            "http://predict/invocations", ONE_POINT, {"predictions": [answer]}, seconds=150
+        )
+    )
+    changed = {**services.settings}
+    for section, name in (("services", "echo"), ("modelServers", "predict")):
+        new = {**changed[section][name], "env": {"MORE": "!"}}
+        changed[section] = {**changed[section], name: new}
     stage.show(services.stack, changed)
+    assert services.serves("predict") == version
+    assert not services.pods("predict").keys() & before.keys()
+    assert not model.done(), "the load ended before the pods were new"
+    told = model.result()
+    tell(f"    {told['count']} requests, {len(told['failed'])} failed: {told['seen']}")
+    assert told["failed"] == []
     for told in (load.result(), slow.result()):
         tell(f"    {told['count']} requests, {len(told['failed'])} failed: {told['seen']}")
         assert told["failed"] == []

@@ -26,7 +26,7 @@ MEMBERSHIP = 160000
 def may_create(connection: Connection, task: Task) -> bool:
     """Whether the connection's user may make tables where MLflow makes them.
 
-    :raises RefusedError: when MLflow's tables are there and somebody else's: no grant on a schema reaches them.
+    :raises RefusedError: when MLflow's tables are there and somebody else's: no grant reaches them.
     """
     owner = one(
         connection,
