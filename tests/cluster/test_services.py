@@ -349,7 +349,7 @@ def test_pods_that_are_moved_from_their_nodes_go_one_by_one_without_a_failed_req
     assert told["failed"] == []
 
 
-def test_an_up_that_changes_a_services_pods_fails_no_request_not_even_one_of_seconds(
+def test_an_up_that_changes_pods_that_serve_fails_no_request_not_even_one_of_seconds(
     services: Services, stage: Stage, tell: Callable[[str], None]
 ) -> None:
     version = eventually(lambda: services.serves("predict"), ROLL_LIMIT, "there is no model to begin with")
@@ -358,9 +358,7 @@ def test_an_up_that_changes_a_services_pods_fails_no_request_not_even_one_of_sec
     load = in_the_background(lambda: services.asked("http://echo/", "", f"{old}!"))
     slow = in_the_background(lambda: services.asked("http://echo/slow", "", f"{old}!", least=0))
     model = in_the_background(
-        lambda: services.asked(
-            "http://predict/invocations", ONE_POINT, {"predictions": [answer]}, seconds=150
-        )
+        lambda: services.asked("http://predict/invocations", ONE_POINT, {"predictions": [answer]}, seconds=90)
     )
     changed = {**services.settings}
     for section, name in (("services", "echo"), ("modelServers", "predict")):
