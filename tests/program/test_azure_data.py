@@ -69,13 +69,18 @@ def test_a_new_cluster_has_every_safe_input_said() -> None:
     assert "nodeTaints" not in user
 
 
-def test_nobody_says_how_many_nodes_a_pool_has_that_scales_by_itself() -> None:
-    """Azure refuses another number than the one there is (terraform-provider-azurerm#4543)."""
+def test_a_pool_that_scales_by_itself_begins_with_the_fewest_and_is_never_asked_for_them_again() -> None:
+    """Azure makes none without a number, and refuses another one than there is
+    (Azure/azure-service-operator#3220, hashicorp/terraform-provider-azurerm#4543)."""
     planned = plan_of("azure with ranges of nodes, logs and an open API")
     (system,) = inputs(planned.one("ManagedCluster"))["agentPoolProfiles"]
     for scaled in (system, inputs(planned.one("AgentPool"))):
         assert scaled["enableAutoScaling"] is True
-        assert "count" not in scaled
+        assert scaled["count"] == scaled["minCount"]
+    assert planned.one("AgentPool").options["ignoreChanges"] == ["count"]
+    assert planned.one("ManagedCluster").options["ignoreChanges"] == ["agentPoolProfiles[0].count"]
+    fixed = plan_of("azure by default")
+    assert "ignoreChanges" not in fixed.one("AgentPool").options, "another total reaches Azure"
 
 
 def test_the_nodes_identity_is_the_one_that_pulls_images() -> None:

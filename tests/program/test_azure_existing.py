@@ -82,6 +82,13 @@ def test_a_zone_of_the_stacks_own_will_do_where_the_nodes_are_in_its_network() -
     assert link.inputs["virtualNetwork"]["id"] == SUBNET.partition("/subnets/")[0]
 
 
+def test_a_zone_of_the_stacks_own_will_do_in_the_network_that_aks_made() -> None:
+    told = {**pools(None), "nodeResourceGroup": "MC_ml_cluster_westeurope"}
+    subnet = SUBNET.replace("/shared/", "/mc_ml_cluster_westeurope/")
+    planned = beside(told, BESIDE | {"database": {**BESIDE["database"], "subnet": subnet}})
+    assert len(planned.of_type("VirtualNetworkLink")) == 1
+
+
 def test_a_zone_that_is_there_will_do_wherever_the_nodes_are() -> None:
     with pytest.raises(ValueError, match=r"artifacts\.dnsZone: is missing"):
         beside(pools(SPOKE), BY_ENDPOINT)

@@ -27,11 +27,6 @@ AZURE = {
         'Code="PrincipalNotFound" Message="Principal 4c1a does not exist in the directory 22d3."',
         "make up STACK=ml goes on",
     ),
-    "a pool of fixed size that is to scale by itself": (
-        'Code="InvalidParameter" Message="Required parameter properties.count is missing (null)." '
-        'Target="properties.count"',
-        "--enable-cluster-autoscaler",
-    ),
     "a lock of the stack's own": (
         'Code="ScopeLocked" Message="The scope \'/subscriptions/1/roleAssignments/2\' cannot perform delete '
         "operation because following scope(s) are locked: '/subscriptions/1'. Please remove the lock and try "

@@ -43,10 +43,6 @@ HINTS = (
     (r"CustomKubeletIdentityMissingPermission|PrincipalNotFound|AuthorizationPermissionMismatch",
      "a right that was just given is not known everywhere yet, which takes Azure up to ten minutes: wait, "
      "then make up STACK={stack} goes on"),
-    # pulumi/pulumi-azure-native#2943.
-    (r"Required parameter properties\.count is missing",
-     "Azure lets a pool of fixed size scale by itself only when told so apart: az aks nodepool update "
-     "--enable-cluster-autoscaler --min-count … --max-count …; then make refresh and make up STACK={stack}"),
     # MicrosoftDocs/azure-docs#110791.
     (r"ScopeLocked|following scope\(s\) are locked",
      "a lock holds what is on and below it, rights included; if it is the stack's: set mlflow:azure.locks: "

@@ -47,12 +47,13 @@ def _of_identities(found: containerservice.GetManagedClusterResult) -> Iterator[
 def _of_names(found: containerservice.GetManagedClusterResult, settings: AzureStack) -> Iterator[Problem]:
     """A private DNS zone is seen from the networks that it is linked to, however others are connected
     (Azure DNS, "What is a virtual network link")."""
-    # A pool that names no subnet is in a network that AKS made.
     networks = {_network(pool.vnet_subnet_id or "") for pool in found.agent_pool_profiles or []}
+    # A pool that names no subnet is in a network that AKS made, in a group of AKS's own.
+    made = f"/resourcegroups/{found.node_resource_group}/".lower() if "" in networks else None
     for key, section in (("mlflow:database", settings.database), ("mlflow:artifacts", settings.artifacts)):
         if not section.subnet or section.dns_zone or not networks:
             continue
-        if _network(section.subnet) not in networks:
+        if _network(section.subnet) not in networks and not (made and made in section.subnet.lower()):
             yield Problem(
                 f"{key}.dnsZone",
                 f"is missing: the nodes of {found.name} are in another network than {key}.subnet, and would "

@@ -13,7 +13,7 @@ from ...settings.versions import DEFAULTS, Product
 from ..names import stack_name
 from .monitoring import Workspace
 from .network import POD_RANGES, SERVICE_RANGES, Network, aside
-from .nodes import ONLY_SYSTEM, SYSTEM, pool
+from .nodes import ONLY_SYSTEM, SYSTEM, pool, scaled_by_azure
 from .resource_group import Place
 from .roles import Role, assign
 
@@ -125,7 +125,10 @@ class ControlPlane(pulumi.ComponentResource):
             ],
             tags=dict(place.tags),
             opts=pulumi.ResourceOptions(
-                parent=self, protect=args.protect, depends_on=[args.network, *rights]
+                parent=self,
+                protect=args.protect,
+                depends_on=[args.network, *rights],
+                ignore_changes=scaled_by_azure(settings.system_bounds, "agentPoolProfiles[0]."),
             ),
         )
         self._windows()

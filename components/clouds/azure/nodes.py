@@ -37,9 +37,8 @@ def pool(
     fewest, most = bounds
     fixed = fewest == most
     return {
-        # Of a pool that scales by itself it would be asked for again with each change: refused, or fewer
-        # nodes under running jobs (hashicorp/terraform-provider-azurerm#4543; Azure/AKS#1627).
-        "count": fewest if fixed else None,
+        # Azure makes no pool without it, bounds or not (Azure/azure-service-operator#3220).
+        "count": fewest,
         "enable_auto_scaling": not fixed,
         "min_count": None if fixed else fewest,
         "max_count": None if fixed else most,
@@ -56,6 +55,16 @@ def pool(
         "upgrade_settings": containerservice.AgentPoolUpgradeSettingsArgs(max_surge=SURGE),
         "tags": dict(place.tags),
     }
+
+
+def scaled_by_azure(bounds: tuple[int, int], where: str = "") -> list[str]:
+    """What only the autoscaler says once there is a pool: asked for again it would be refused, or take nodes
+    away under running jobs (hashicorp/terraform-provider-azurerm#4543).
+
+    :param where: the pool in what the resource takes, with a dot.
+    """
+    fewest, most = bounds
+    return [] if fewest == most else [f"{where}count"]
 
 
 def zones_of(settings: NewAzureCluster) -> list[str]:
@@ -80,6 +89,9 @@ def user_pool(
         mode=containerservice.AgentPoolMode.USER,
         **pool(settings.nodes, settings.nodes.bounds, **common),
         opts=pulumi.ResourceOptions(
-            provider=provider, delete_before_replace=True, replace_on_changes=list(KEPT)
+            provider=provider,
+            delete_before_replace=True,
+            replace_on_changes=list(KEPT),
+            ignore_changes=scaled_by_azure(settings.nodes.bounds),
         ),
     )
