@@ -13,7 +13,7 @@ from .settings.aws import AwsDatabase, AwsStack
 from .settings.azure import AzureStack
 from .settings.azure_places import places as azure_places
 from .settings.cluster import ManagedCluster
-from .settings.database import ManagedDatabase, Place
+from .settings.database import NOT_RESTORED, ManagedDatabase, Place
 from .settings.existing import ExistingStack
 from .settings.gcp import GcpStack
 from .settings.gcp_places import places as gcp_places
@@ -91,7 +91,7 @@ def _of_clouds(settings: Stack) -> dict[str, str]:
             # (PostgreSQL, "Privileges"): another user would be locked out.
             places["mlflow:database.user"] = database.user
         if isinstance(database, AwsDatabase):
-            places["mlflow:database.restored"] = database.restored or "not restored"
+            places["mlflow:database.restored"] = database.restored or NOT_RESTORED
     if isinstance(artifacts, ManagedArtifacts) and stores[1] is Place.MANAGED:
         bucket = artifacts.existing
         places["mlflow:artifacts.existing"] = f"{bucket.name}/{bucket.prefix or ''}" if bucket else MADE

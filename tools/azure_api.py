@@ -6,6 +6,7 @@ No SDK: a few calls need none, and `az` is there anyway, since the cluster's kub
 from __future__ import annotations
 
 import base64
+import http.client
 import json
 import time
 import urllib.error
@@ -85,11 +86,11 @@ class AzureApi:
         try:
             with urllib.request.urlopen(request, timeout=LIMIT) as answer:
                 text = answer.read()
+            return json.loads(text) if text else {}
         except urllib.error.HTTPError as error:
             raise _refused(error) from None
-        except (urllib.error.URLError, TimeoutError) as error:
+        except (OSError, http.client.HTTPException, ValueError) as error:  # also half an answer, or no JSON
             raise AzureError(0, "", str(getattr(error, "reason", error))) from None
-        return json.loads(text) if text else {}
 
     def find(self, id_: str, version: str) -> dict[str, Any] | None:
         """What has this id; None where there is nothing."""

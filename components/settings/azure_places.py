@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from ..database_engines import Engine
 from .azure import AzureStack
-from .database import Place
+from .database import NOT_RESTORED, Place
 from .stack import place_of
 
 MADE = "made by the stack"
@@ -31,7 +31,7 @@ def places(settings: AzureStack) -> dict[str, str]:
         found |= {
             "mlflow:database.access": str(database.access),
             "mlflow:database.geoRedundantBackups": str(database.geo_redundant_backups),
-            "mlflow:database.restored": database.restored or "not restored",
+            "mlflow:database.restored": database.restored or NOT_RESTORED,
         }
         if database.engine is Engine.POSTGRESQL:
             # A login can only be given to a new server (Azure/azure-rest-api-specs, Microsoft.DBforPostgreSQL

@@ -46,6 +46,8 @@ class SignIn(StrEnum):
     PASSWORD = "password"  # noqa: S105 - a way to sign in
 
 
+NOT_RESTORED = "not restored"
+"""Of `restored` among the places of data: the stack's own server is in use."""
 NAME = r"^[a-z][a-z0-9_]{0,30}$"
 """Names of databases and users here: plain in every engine, so that nothing needs quoting. 31 characters,
 the limit of MySQL's user names less one (MySQL reference, "Account User Name")."""

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from components.settings.database import NOT_RESTORED
+from tools.common import Failure
 from tools.engine import neighbours
 from tools.engine.neighbours import refuse_neighbours
 
@@ -31,3 +33,20 @@ def test_a_stack_that_made_no_resource_group_asks_nobody(monkeypatch: pytest.Mon
     monkeypatch.setattr(neighbours, "AzureApi", asked)
     others = [{"type": "kubernetes:core/v1:Namespace", "id": "mlflow"}, {"type": neighbours.GROUP}]
     assert refuse_neighbours("dev", others) == []
+
+
+def test_a_group_that_may_hold_the_database_of_today_stays_when_nobody_can_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever signs in to Azure without az has no one to look; FORCE asks nobody."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("FORCE", "azure")
+    group = {"type": neighbours.GROUP, "id": GROUP}
+
+    def down(restored: str) -> list[str]:
+        outputs = {"dataPlaces": {"mlflow:database.restored": restored}}
+        return refuse_neighbours("azure", [{"type": "pulumi:pulumi:Stack", "outputs": outputs}, group])
+
+    with pytest.raises(Failure, match=r"may hold ml-restored, where its database is now"):
+        down("ml-restored")
+    assert len(down(NOT_RESTORED)) == 1

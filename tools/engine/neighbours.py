@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from components.settings.database import NOT_RESTORED
 from tools.azure_api import AzureApi, AzureError
 from tools.common import Failure
 
 GROUP = "azure-native:resources:ResourceGroup"
+STACK = "pulumi:pulumi:Stack"
 VERSION = "2021-04-01"
 """Of the Resources API: List by resource group."""
 MADE_BY_AZURE = {
@@ -29,7 +31,8 @@ def refuse_neighbours(stack: str, resources: Sequence[dict[str, Any]]) -> list[s
 
     :param resources: of its state.
     :returns: a line for each group into which nobody could look.
-    :raises Failure: when something is in one that the stack does not know.
+    :raises Failure: when something is in one that the stack does not know; or nobody could look, and the
+        server that took over from the stack's own may be in there.
     """
     unseen = []
     for group in (each for each in resources if each["type"] == GROUP and each.get("id")):
@@ -37,6 +40,12 @@ def refuse_neighbours(stack: str, resources: Sequence[dict[str, Any]]) -> list[s
             found = _neighbours(group["id"], [each["id"] for each in resources if each.get("id")])
         except (AzureError, Failure) as error:
             said = (str(error).strip() or "no reason was given").splitlines()[-1]
+            if restored := _restored(resources):
+                raise Failure(
+                    f"resource group {_name(group['id'])} goes with stack {stack}, and may hold {restored}, "
+                    f"where its database is now; it could not be looked into: {said}",
+                    "sign in with az (az login) as somebody who may list the group; then run this again",
+                ) from None
             unseen.append(
                 f"ResourceGroup {_name(group['id'])}, with whatever others put into it; it could not be "
                 f"looked into: {said}"
@@ -49,6 +58,13 @@ def refuse_neighbours(stack: str, resources: Sequence[dict[str, Any]]) -> list[s
                 "move it to another group (az resource move) or delete it; then run this again",
             )
     return unseen
+
+
+def _restored(resources: Iterable[dict[str, Any]]) -> str | None:
+    """The server that took over from the stack's own; None where none did."""
+    outputs = next((each.get("outputs") or {} for each in resources if each["type"] == STACK), {})
+    found = (outputs.get("dataPlaces") or {}).get("mlflow:database.restored", NOT_RESTORED)
+    return None if found == NOT_RESTORED else found
 
 
 def _neighbours(group: str, known: Iterable[str]) -> list[str]:
