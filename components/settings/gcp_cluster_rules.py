@@ -11,10 +11,12 @@ from collections.abc import Iterator
 
 from .cloud_rules import CREATE, end_of_life, only_ipv4, said
 from .cluster import Nodes
+from .database import ManagedDatabase, Place
 from .errors import Problem
 from .gcp import HYPERDISK, NEWER, OLDER, GcpCluster, GkeMode, NewGcpCluster
 from .gcp_rules import not_the_words
 from .rules import rule
+from .stack import Cloud, place_of
 from .versions import Product
 
 MACHINE_TYPE = r"[a-z][a-z0-9]*-[a-z]+(-[0-9]+)*"
@@ -122,9 +124,11 @@ def room_for_nodes(cluster: GcpCluster) -> Iterator[Problem]:
 
 
 @rule
-def a_network_that_cloud_sql_answers(cluster: GcpCluster) -> Iterator[Problem]:
+def a_network_that_cloud_sql_answers(
+    cluster: GcpCluster, database: ManagedDatabase, cloud: Cloud
+) -> Iterator[Problem]:
     new = cluster.create
-    whole = address_range(new) if new else None
+    whole = address_range(new) if new and place_of(database, cloud) is Place.MANAGED else None
     if new and whole and whole.overlaps(DOCKER):
         yield Problem(
             f"{CREATE}.network", f"{new.network} is in {DOCKER}, which Cloud SQL keeps; choose another"

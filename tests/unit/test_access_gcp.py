@@ -103,8 +103,12 @@ def test_an_impersonation_that_gcloud_does_not_know_of_is_refused(
     with pytest.raises(Failure) as refused:
         gcp.signed_in()
     assert refused.value.hint == f"export {gcp.IMPERSONATED_BY_GCLOUD}=ci@acme-ml.iam.gserviceaccount.com"
-    assert not (signing / "asked").exists()
     monkeypatch.setenv(gcp.IMPERSONATED_BY_GCLOUD, "ci@acme-ml.iam.gserviceaccount.com")
+    assert gcp.signed_in() == "ci@acme-ml.iam.gserviceaccount.com"
+    monkeypatch.delenv(gcp.IMPERSONATED_BY_GCLOUD)
+    auth = {"auth": {"impersonate_service_account": "ci@acme-ml.iam.gserviceaccount.com"}}
+    configured = {"configuration": {"properties": {**SAID["configuration"]["properties"], **auth}}}
+    gcloud(signing, f"echo '{json.dumps(configured)}'")
     assert gcp.signed_in() == "ci@acme-ml.iam.gserviceaccount.com"
 
 

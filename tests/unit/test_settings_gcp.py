@@ -518,3 +518,9 @@ def test_the_defaults_are_the_safe_ones() -> None:
     assert made.database.sign_in == "identity"
     assert made.artifacts.transfer == "proxied"
     assert made.protected("gcp")
+
+
+def test_dockers_network_will_do_where_no_cloud_sql_has_to_answer() -> None:
+    network = {"cluster": {"create": {"network": "172.17.0.0/16"}}}
+    assert "Cloud SQL keeps" in str(problems_of(network))
+    assert problems_of(network | {"database": {"place": "in-cluster"}}) == []

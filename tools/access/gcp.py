@@ -33,19 +33,23 @@ def signed_in() -> str:
     """
     if shutil.which(PLUGIN) is None:
         raise Failure(f"{PLUGIN} is not installed: it signs in to the cluster", INSTALL_HINT)
-    wanted, given = os.environ.get(IMPERSONATED), os.environ.get(IMPERSONATED_BY_GCLOUD)
-    if wanted and wanted != given:
-        raise Failure(
-            f"{IMPERSONATED} is {wanted}, and gcloud, which signs in to the cluster, does not know of it",
-            f"export {IMPERSONATED_BY_GCLOUD}={wanted}",
-        )
     answer = run(
         ["gcloud", "config", "config-helper", "--format", "json"],
         timeout=LIMIT,
         hint=f"gcloud, with which the cluster is signed in to, has no account: gcloud auth login; without a "
         f"person set {FILE} to the file of credentials (docs/gcp.md)",
     )
-    account = json.loads(answer)["configuration"]["properties"].get("core", {}).get("account")
+    properties = json.loads(answer)["configuration"]["properties"]
+    account = properties.get("core", {}).get("account")
+    given = os.environ.get(IMPERSONATED_BY_GCLOUD) or properties.get("auth", {}).get(
+        "impersonate_service_account"
+    )
+    wanted = os.environ.get(IMPERSONATED)
+    if wanted and wanted != given:
+        raise Failure(
+            f"{IMPERSONATED} is {wanted}, and gcloud, which signs in to the cluster, does not know of it",
+            f"export {IMPERSONATED_BY_GCLOUD}={wanted}",
+        )
     return given or os.environ.get(FILE) or account or "gcloud's account"
 
 
