@@ -105,12 +105,14 @@ def _class(settings: AnyStack, own: str | None) -> str:
 def moved(before: dict[str, str], after: dict[str, str]) -> list[str]:
     """What changed, a line each: ``mlflow:database.engine: postgresql → mysql``.
 
-    A key that only one side has is no move, but for a claim, which goes with its job.
+    A key that only one side has is no move, but for a claim, which goes with its job. A value that is
+    another key's name, such as ``gcp:region``, stands for what that key says.
     """
     gone = {key: REMOVED for key in before if key.endswith(f".{CLAIM}.name") and key not in after}
-    now = {**after, **gone}
+    then, now = ({key: each.get(value, value) for key, value in each.items()} for each in (before, after))
+    now |= gone
     return [
-        f"{key}: {before[key]} → {now[key]}"
-        for key in sorted(before.keys() & now.keys())
-        if before[key] != now[key]
+        f"{key}: {then[key]} → {now[key]}"
+        for key in sorted(then.keys() & now.keys())
+        if then[key] != now[key]
     ]

@@ -116,6 +116,22 @@ def test_what_google_would_make_anew_or_give_to_another_user_is_refused(
         refuse_moved_data("gcp", parse({"cloud": "gcp", **change}), before, None)
 
 
+def test_a_location_that_is_the_stacks_region_already_is_no_move(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FORCE", raising=False)
+    region = {"gcp:region": "europe-west1"}
+
+    def goes(first: dict[str, Any], then: dict[str, Any]) -> None:
+        outputs = {"dataPlaces": data_places(parse({"cloud": "gcp", **first}), None) | region}
+        before = {"resources": [{"type": "pulumi:pulumi:Stack", "outputs": outputs}]}
+        refuse_moved_data("gcp", parse({"cloud": "gcp", **then}), before, None, region)
+
+    here, elsewhere = ({"artifacts": {"location": place}} for place in ("europe-west1", "europe-west4"))
+    goes({}, here)
+    goes(here, {})
+    with pytest.raises(Failure, match=r"artifacts\.location: europe-west1 → europe-west4"):
+        goes({}, elsewhere)
+
+
 NEEDED: dict[str, dict[str, Any]] = {
     "aws": {},
     "azure": {"cluster": {"create": {"adminGroups": ["11111111-2222-3333-4444-555555555555"]}}},
