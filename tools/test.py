@@ -13,8 +13,8 @@ from tools.common import ROOT, cli, console
 
 TIERS = ("unit", "program", "emulators", "engine", "cluster")
 FAST = ("unit", "program")
-WORKERS = {"program": ["-n", "2", "--dist", "loadgroup"]}
-"""Plans are all CPU: two processes halve the wait, and the tests of a cloud share its plans."""
+WORKERS = {"unit": ["-n", "2"], "program": ["-n", "2", "--dist", "loadgroup"]}
+"""The fast tiers are all CPU: two processes halve the wait, and the tests of a cloud share its plans."""
 
 
 def main(argv: list[str]) -> int:
