@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import stat
+import urllib.request
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -111,6 +112,8 @@ def nowhere(folder: Path, *packages: str, tools: Iterable[str], prefixes: tuple[
         patch.setenv("no_proxy", "127.0.0.1,localhost")
         for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
             patch.setenv(name, "http://127.0.0.1:9")
+        # It keeps the proxies of its first use, for this process and all tests to come.
+        patch.setattr(urllib.request, "_opener", None)
         for name in [name for name in os.environ if name.startswith(prefixes)]:
             patch.delenv(name)
         yield called
