@@ -13,7 +13,7 @@ from tools.common import ROOT, cli, console
 
 TIERS = ("unit", "program", "emulators", "engine", "cluster")
 FAST = ("unit", "program")
-WORKERS = {"unit": ["-n", "2"], "program": ["-n", "2", "--dist", "loadgroup"]}
+WORKERS = {"unit": ["-n", "2"], "program": ["-n", "2", "--dist", "loadgroup", "--no-loadscope-reorder"]}
 """The fast tiers are all CPU: two processes halve the wait, and the tests of a cloud share its plans."""
 
 

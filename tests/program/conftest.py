@@ -157,6 +157,9 @@ def gcp_case(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
+SLOWEST_FIRST = ("azure", "aws", "gcp", "dev")
+
+
 @pytest.fixture(params=AZURE_CASES)
 def azure_case(request: pytest.FixtureRequest) -> str:
     """Each of the cases on Azure in turn."""
@@ -164,10 +167,15 @@ def azure_case(request: pytest.FixtureRequest) -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the tests of a cloud into one worker: its SDK is imported, and its plans are made, once."""
+    """Put the tests of a cloud into one worker: its SDK is imported, and its plans are made, once.
+
+    The slowest clouds begin, so that two workers end together.
+    """
+    here = Path(__file__).parent
     for item in items:
-        if item.path.parent == Path(__file__).parent:
+        if item.path.parent == here:
             item.add_marker(pytest.mark.xdist_group(_stack_of(item)))
+    items.sort(key=lambda item: SLOWEST_FIRST.index(_stack_of(item)) if item.path.parent == here else -1)
 
 
 def _stack_of(item: pytest.Item) -> str:
