@@ -9,7 +9,7 @@ import pulumi
 import pytest
 
 from tests.engine.anyprovider.plugin import DRIFT, FAIL, LINGERING
-from tests.engine.anyprovider.rules import TABLES, Table, UnknownRuleError
+from tests.engine.anyprovider.rules import TABLES, Line, Table, UnknownRuleError
 from tests.engine.conftest import Program, Project
 
 
@@ -196,3 +196,14 @@ def test_a_deleted_resource_keeps_its_name_where_a_line_says_so_and_a_copied_one
     assert not project.up(vault()).failed
     replaced = project.preview(vault(vaultName="another"))
     assert ("create-replacement", "v") in replaced.planned
+
+
+def test_a_made_up_word_of_digits_stays_a_word() -> None:
+    """Of eight hexadecimal digits one in a hundred reads as an infinite number."""
+    line = Line("a:b:C", "id", frozenset({"computed"}), "{fresh}", "test")
+    assert line.filled({"fresh": "12e45678"}) == "12e45678"
+    named = Line("a:b:C", "name", frozenset({"computed"}), "{number}{fresh}", "test")
+    assert named.filled({"fresh": "e45678", "number": 12}) == "12e45678"
+    listed = Line("a:b:C", "list", frozenset({"computed"}), '["{fresh}"]', "test")
+    assert listed.filled({"fresh": "12e45678"}) == ["12e45678"]
+    assert Line("a:b:C", "count", frozenset({"computed"}), "3", "test").filled({}) == 3

@@ -33,6 +33,8 @@ CHANGES = {"in-place", "replaced", "ignored"}
 TABLES = Path(__file__).parent / "tables"
 EVERY = "*"
 _PLACE = re.compile(r"\{([A-Za-z][A-Za-z0-9.]*)\}")
+JSON = '[{"'
+"""How a text begins that is more than a word."""
 
 
 class UnknownRuleError(Exception):
@@ -60,7 +62,11 @@ class Line:
         found = {name: _at(known, name) for name in _PLACE.findall(self.value)}
         if any(value in (None, UNKNOWN) for value in found.values()):
             return UNKNOWN
+        if whole := _PLACE.fullmatch(self.value):
+            return found[whole[1]]
         text = _PLACE.sub(lambda match: str(found[match[1]]), self.value)
+        if found and text[0] not in JSON:
+            return text  # of hexadecimal digits some read as a number: 12e45678 is infinite
         try:
             return json.loads(text)
         except ValueError:

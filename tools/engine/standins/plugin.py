@@ -181,8 +181,8 @@ def serve(plugin: Plugin) -> None:
 
 def json_value(text: object) -> Any:
     """A nested configuration value, which the engine sends as a JSON text."""
-    if not isinstance(text, str):
-        return text
+    if not isinstance(text, str) or text[:1] not in ("[", "{"):
+        return text  # a hash such as 12e45678 would be read as a number
     try:
         return json.loads(text)
     except ValueError:
