@@ -170,12 +170,13 @@ class Stack:
         name = self.pod_of(component)["metadata"]["name"]
         return self.kubectl("exec", name, "--", *command, check=check)
 
-    def python(self, script: str, *arguments: str, limit: float = POD_LIMIT) -> Any:
+    def python(self, script: str, *arguments: str, limit: float = POD_LIMIT, pod: str | None = None) -> Any:
         """Run Python as a job of the user's would: job image, jobs' account, jobs' environment.
 
+        :param pod: its name; None for any.
         :returns: the JSON of its last line.
         """
-        log = run_pod(self, ["python", "-c", script, *arguments], limit)
+        log = run_pod(self, ["python", "-c", script, *arguments], limit, pod)
         return json.loads(log.strip().splitlines()[-1])
 
 
@@ -210,9 +211,9 @@ def is_ready(pod: Mapping[str, Any]) -> bool:
     return bool(states) and all(state["ready"] for state in states)
 
 
-def run_pod(stack: Stack, command: list[str], limit: float = POD_LIMIT) -> str:
+def run_pod(stack: Stack, command: list[str], limit: float = POD_LIMIT, name: str | None = None) -> str:
     """Run a command in a new pod that passes the restricted standard; its log."""
-    name = f"test-{secrets.token_hex(3)}"
+    name = name or f"test-{secrets.token_hex(3)}"
     state = json.loads(
         stack.kubectl("get", "configmap,secret", "--selector", "app.kubernetes.io/name=mlflow", "-o", "json")
     )

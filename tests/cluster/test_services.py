@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import secrets
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +24,8 @@ LEAST = 600
 """Requests that a roll is held to."""
 ROLL_LIMIT = 240
 """Seconds for a roll on a busy machine."""
+LOAD_LIMIT = 2 * ROLL_LIMIT
+"""Seconds for requests before, during and after one."""
 ONCE = (
     "import json, sys, urllib.request\n"
     "print(json.dumps([json.load(urllib.request.urlopen(sys.argv[1], timeout=30))]))"
@@ -86,12 +90,25 @@ class Services:
         living = [pod for pod in pods if not pod["metadata"].get("deletionTimestamp")]
         return {pod["metadata"]["name"]: is_ready(pod) for pod in living}
 
-    def asked(
-        self, url: str, body: str, wanted: Any, *, seconds: float = 0, least: int = LEAST
-    ) -> dict[str, Any]:
-        """What came back of many requests, from a pod, until ``wanted`` came back."""
-        words = [url, body, json.dumps(wanted), str(least), str(seconds), str(ROLL_LIMIT)]
-        return self.stack.python(ASK, *words, limit=ROLL_LIMIT + POD_LIMIT)
+    @contextmanager
+    def load(self, url: str, body: str, wanted: Any, *, least: int = LEAST) -> Iterator[dict[str, Any]]:
+        """Many requests from a pod: from the first answer on, until after the block ``wanted`` came back.
+
+        :returns: filled at the end: ``count``, ``failed``, ``seen`` answers and the ``last`` one.
+        """
+        pod, told = f"load-{secrets.token_hex(3)}", {}
+        words = [url, body, json.dumps(wanted), str(least), str(LOAD_LIMIT)]
+        asked = in_the_background(
+            lambda: self.stack.python(ASK, *words, limit=LOAD_LIMIT + POD_LIMIT, pod=pod)
+        )
+        eventually(
+            lambda: asked.done() or "begun" in self.stack.kubectl("logs", pod, check=False).split(),
+            POD_LIMIT,
+            f"{url} was never answered",
+        )
+        yield told
+        self.stack.kubectl("exec", pod, "--", "touch", "/tmp/enough")
+        told |= asked.result()
 
 
 @pytest.fixture(scope="module")
@@ -213,11 +230,8 @@ def test_a_moved_alias_is_served_by_every_pod_without_a_failed_request(
     eventually(lambda: services.serves("predict"), ROLL_LIMIT, "there is no model to begin with")
     services.learn(5, "candidate")
     assert services.serves("predict") == f"models:/{MODEL}/1", "a version that nobody promoted is served"
-    load = in_the_background(
-        lambda: services.asked("http://predict/invocations", ONE_POINT, {"predictions": [50.0]})
-    )
-    services.promote("2")
-    told = load.result()
+    with services.load("http://predict/invocations", ONE_POINT, {"predictions": [50.0]}) as told:
+        services.promote("2")
     tell(f"    {told['count']} requests, {len(told['failed'])} failed: {told['seen']}")
     assert told["failed"] == []
     assert told["count"] >= 500
@@ -231,11 +245,9 @@ def test_a_moved_alias_is_served_by_every_pod_without_a_failed_request(
 def test_a_service_rolls_to_the_newest_commit_without_a_failed_request(
     services: Services, tell: Callable[[str], None]
 ) -> None:
-    load = in_the_background(lambda: services.asked("http://echo/", "", "second"))
-    services.repository.commit({"project/marker.py": "VALUE = 'second'\n"})
-    time.sleep(5)  # the old one is asked for a while
-    services.stack.kubectl("create", "job", "--from=cronjob/echo", "echo-by-hand")
-    told = load.result()
+    with services.load("http://echo/", "", "second") as told:
+        services.repository.commit({"project/marker.py": "VALUE = 'second'\n"})
+        services.stack.kubectl("create", "job", "--from=cronjob/echo", "echo-by-hand")
     tell(f"    {told['count']} requests, {len(told['failed'])} failed: {told['seen']}")
     assert told["failed"] == []
     assert told["count"] >= 500
@@ -266,24 +278,19 @@ def test_a_version_that_does_not_load_leaves_the_old_one_serving_until_the_alias
 
     patient_for(20)
     try:
-        load = in_the_background(
-            lambda: services.asked(
-                "http://predict/invocations", ONE_POINT, {"predictions": [answer]}, seconds=75
+        with services.load("http://predict/invocations", ONE_POINT, {"predictions": [answer]}) as told:
+            services.promote(broken)
+            eventually(
+                lambda: "failed: a new pod does not become ready" in services.status("predict"),
+                ROLL_LIMIT,
+                "make jobs does not say that the roll failed",
             )
-        )
-        services.promote(broken)
-        eventually(
-            lambda: "failed: a new pod does not become ready" in services.status("predict"),
-            ROLL_LIMIT,
-            "make jobs does not say that the roll failed",
-        )
-        assert f"now models:/{MODEL}/{broken}" in services.status("predict")
-        assert (
-            "the weights are gone"
-            in services.stack.clone.verb("logs", services.stack.name, "--job", "predict").out
-        )
-        assert sorted(services.pods("predict").values()) == [False, True, True]
-        told = load.result()
+            assert f"now models:/{MODEL}/{broken}" in services.status("predict")
+            assert (
+                "the weights are gone"
+                in services.stack.clone.verb("logs", services.stack.name, "--job", "predict").out
+            )
+            assert sorted(services.pods("predict").values()) == [False, True, True]
     finally:
         patient_for(limit)
     tell(f"    {told['count']} requests, {len(told['failed'])} failed: {told['seen']}")
@@ -318,10 +325,6 @@ def test_pods_that_are_moved_from_their_nodes_go_one_by_one_without_a_failed_req
 ) -> None:
     eventually(lambda: services.serves("predict"), ROLL_LIMIT, "there is no model to begin with")
     answer, before = services.predicted(), services.pods("predict")
-    load = in_the_background(
-        lambda: services.asked("http://predict/invocations", ONE_POINT, {"predictions": [answer]}, seconds=90)
-    )
-    time.sleep(5)  # the old ones are asked for a while
     refused = 0
 
     def evicted(pod: str) -> bool:
@@ -336,15 +339,16 @@ def test_pods_that_are_moved_from_their_nodes_go_one_by_one_without_a_failed_req
         refused += "disruption budget" in said
         return "disruption budget" not in said
 
-    for pod in before:
-        eventually(lambda pod=pod: evicted(pod), ROLL_LIMIT, f"{pod} may not be evicted")
-    eventually(
-        lambda: list(services.pods("predict").values()) == [True, True], ROLL_LIMIT, "there are no new pods"
-    )
-    assert not load.done(), "the load ended before the pods were new"
+    with services.load("http://predict/invocations", ONE_POINT, {"predictions": [answer]}) as told:
+        for pod in before:
+            eventually(lambda pod=pod: evicted(pod), ROLL_LIMIT, f"{pod} may not be evicted")
+        eventually(
+            lambda: list(services.pods("predict").values()) == [True, True],
+            ROLL_LIMIT,
+            "there are no new pods",
+        )
     assert not services.pods("predict").keys() & before.keys()
     assert refused, "both were let go at once"
-    told = load.result()
     tell(f"    {told['count']} requests, {len(told['failed'])} failed")
     assert told["failed"] == []
 
@@ -355,25 +359,22 @@ def test_an_up_that_changes_pods_that_serve_fails_no_request_not_even_one_of_sec
     version = eventually(lambda: services.serves("predict"), ROLL_LIMIT, "there is no model to begin with")
     answer, before = services.predicted(), services.pods("predict")
     (old,) = services.stack.python(ONCE, "http://echo/")
-    load = in_the_background(lambda: services.asked("http://echo/", "", f"{old}!"))
-    slow = in_the_background(lambda: services.asked("http://echo/slow", "", f"{old}!", least=0))
-    model = in_the_background(
-        lambda: services.asked("http://predict/invocations", ONE_POINT, {"predictions": [answer]}, seconds=90)
-    )
     changed = {**services.settings}
     for section, name in (("services", "echo"), ("modelServers", "predict")):
         new = {**changed[section][name], "env": {"MORE": "!"}}
         changed[section] = {**changed[section], name: new}
-    stage.show(services.stack, changed)
-    assert services.serves("predict") == version
-    assert not services.pods("predict").keys() & before.keys()
-    assert not model.done(), "the load ended before the pods were new"
-    told = model.result()
-    tell(f"    {told['count']} requests, {len(told['failed'])} failed: {told['seen']}")
-    assert told["failed"] == []
-    for told in (load.result(), slow.result()):
+    with (
+        services.load("http://echo/", "", f"{old}!") as quick,
+        services.load("http://echo/slow", "", f"{old}!", least=0) as slow,
+        services.load("http://predict/invocations", ONE_POINT, {"predictions": [answer]}) as model,
+    ):
+        stage.show(services.stack, changed)
+        assert services.serves("predict") == version
+        assert not services.pods("predict").keys() & before.keys()
+    for told in (quick, slow, model):
         tell(f"    {told['count']} requests, {len(told['failed'])} failed: {told['seen']}")
         assert told["failed"] == []
+    for told in (quick, slow):
         assert told["seen"].keys() == {json.dumps(old), json.dumps(f"{old}!")}
     assert changed_nothing(services.stack.up())
 
