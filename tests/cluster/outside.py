@@ -112,7 +112,7 @@ def _postgresql_objects(
         "imagePullPolicy": "IfNotPresent",
         "args": arguments,
         # Without a request a pod gets next to nothing of a busy machine.
-        "resources": {"requests": {"cpu": "250m", "memory": "256Mi"}},
+        "resources": {"requests": {"cpu": "100m", "memory": "256Mi"}},
         "env": [{"name": name, "value": value} for name, value in environment.items()],
         "volumeMounts": [{"name": "tls", "mountPath": "/tls"}],
         "readinessProbe": {"exec": {"command": ready}, "periodSeconds": 1, "timeoutSeconds": 5},

@@ -193,14 +193,17 @@ def kubectl(
     return done.stdout if check else done.stdout + done.stderr
 
 
-def eventually(check: Callable[[], Any], limit: float, complaint: str) -> Any:
+def eventually(check: Callable[[], Any], limit: float, complaint: str | Callable[[], str]) -> Any:
     """Wait for something true.
 
     :raises AssertionError: with the complaint, after ``limit`` seconds.
     """
     deadline = time.monotonic() + limit
     while not (found := check()):
-        assert time.monotonic() < deadline, f"{complaint} ({limit:.0f} s)"
+        if time.monotonic() >= deadline:
+            raise AssertionError(
+                f"{complaint if isinstance(complaint, str) else complaint()} ({limit:.0f} s)"
+            )
         time.sleep(0.25)
     return found
 
@@ -246,7 +249,8 @@ def run_pod(stack: Stack, command: list[str], limit: float = POD_LIMIT, name: st
                 "image": stack.clone.local("images.json")["images"]["job"]["reference"],
                 "imagePullPolicy": "IfNotPresent",
                 "command": command,
-                "resources": {"requests": {"cpu": "250m", "memory": "512Mi"}},
+                # Little, or a small node has no room for it beside a stack that rolls.
+                "resources": {"requests": {"cpu": "100m", "memory": "512Mi"}},
                 "envFrom": environment,
                 "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
             }],
@@ -258,9 +262,15 @@ def run_pod(stack: Stack, command: list[str], limit: float = POD_LIMIT, name: st
         phase = stack.kubectl("get", "pod", name, "-o", "jsonpath={.status.phase}")
         return phase if phase in ("Succeeded", "Failed") else None
 
-    phase = eventually(ended, limit, f"pod {name} did not end")
-    log = stack.kubectl("logs", name)
-    stack.kubectl("delete", "pod", name, "--wait=false")
+    def unended() -> str:
+        known = stack.kubectl("get", "pod", name, "-o", "jsonpath={.status}")
+        return f"pod {name} did not end: {known}\n{stack.kubectl('logs', name, check=False)[-3000:]}"
+
+    try:
+        phase = eventually(ended, limit, unended)
+        log = stack.kubectl("logs", name)
+    finally:
+        stack.kubectl("delete", "pod", name, "--wait=false")
     assert phase == "Succeeded", log[-3000:]
     return log
 

@@ -319,7 +319,7 @@ def test_parameters_and_refs_are_refused_for_a_pipeline(pipelines: Pipelines) ->
 
 
 @pytest.mark.core
-def test_a_pipeline_serves_the_model_that_it_has_just_trained(pipelines: Pipelines) -> None:
+def test_a_pipeline_serves_the_model_that_it_has_just_trained(pipelines: Pipelines, stage: Stage) -> None:
     asked = (
         "import json, sys, urllib.request\n"
         "body = json.dumps({'dataframe_split': {'columns': ['x'], 'data': [[10.0]]}}).encode()\n"
@@ -339,8 +339,7 @@ def test_a_pipeline_serves_the_model_that_it_has_just_trained(pipelines: Pipelin
     again = {**pipelines.settings["pipelines"]["serves"]["stages"]}
     again["train"] = {**again["train"], "parameters": {"slope": 5, "alias": ALIAS}}
     settings = {**pipelines.settings["pipelines"], "serves": {"stages": again}}
-    pipelines.stack.configure(**{**pipelines.settings, "pipelines": settings})
-    pipelines.stack.up()
+    stage.show(pipelines.stack, {**pipelines.settings, "pipelines": settings})
     pipelines.run("serves")
     assert round(pipelines.stack.python(asked)["predictions"][0]) == 50
 

@@ -101,12 +101,21 @@ class Services:
         asked = in_the_background(
             lambda: self.stack.python(ASK, *words, limit=LOAD_LIMIT + POD_LIMIT, pod=pod)
         )
-        eventually(
-            lambda: asked.done() or "begun" in self.stack.kubectl("logs", pod, check=False).split(),
-            POD_LIMIT,
-            f"{url} was never answered",
-        )
-        yield told
+
+        def unanswered() -> str:
+            return f"{url} was never answered: {self.stack.kubectl('describe', 'pod', pod, check=False)}"
+
+        try:
+            eventually(
+                lambda: asked.done() or "begun" in self.stack.kubectl("logs", pod, check=False).split(),
+                POD_LIMIT,
+                unanswered,
+            )
+            yield told
+        except BaseException:
+            # The tests after it shall have the node without its requests.
+            self.stack.kubectl("delete", "pod", pod, "--wait=false", check=False)
+            raise
         self.stack.kubectl("exec", pod, "--", "touch", "/tmp/enough")
         told |= asked.result()
 
@@ -293,10 +302,10 @@ def test_a_version_that_does_not_load_leaves_the_old_one_serving_until_the_alias
             assert sorted(services.pods("predict").values()) == [False, True, True]
     finally:
         patient_for(limit)
+        services.promote(before.rpartition("/")[2])
     tell(f"    {told['count']} requests, {len(told['failed'])} failed: {told['seen']}")
     assert told["failed"] == []
     assert told["seen"].keys() == {json.dumps({"predictions": [answer]})}
-    services.promote(before.rpartition("/")[2])
     eventually(lambda: services.serves("predict") == before, ROLL_LIMIT, "the old version is not back")
     assert list(services.pods("predict").values()) == [True, True]
     assert services.predicted() == answer

@@ -13,7 +13,7 @@ import pytest
 from components.database_engines import Engine
 from components.database_signin import BOOTSTRAP_COMMAND
 from components.tracking.migration import SCRIPT
-from tests.cluster.token_databases.servers import ENTRA_ADMIN, MASTER, Client
+from tests.cluster.token_databases.servers import ENTRA_ADMIN, MASTER, Client, Done
 from tests.cluster.token_databases.world import (
     ADMIN,
     BYSTANDER,
@@ -221,16 +221,22 @@ def test_an_administrator_who_has_locked_itself_out_gets_in_with_a_token(token_w
         place.server.query("DROP ROLE by_hand")
 
 
+def given_to(world: World, engine: Engine, identity: str) -> Done:
+    """Make the user of Entra's identity with this ID."""
+    admin = {"ADMIN_SIGN_IN": "token", "ADMIN_USERNAME": ENTRA_ADMIN, "IDENTITY_ID": identity}
+    uri = world.uri(engine, ENTRA_USER, cloud="azure")
+    return world.bootstrap(uri, world.azure(ENTRA_BOOTSTRAP), admin)
+
+
 def test_an_entra_identity_is_made_and_may_make_tables(token_world: World, engine: Engine) -> None:
     world, place = token_world, token_world.places[engine]
     uri = world.uri(engine, ENTRA_USER, cloud="azure")
     identity = ENTRA_SERVER.object_id if engine is Engine.POSTGRESQL else ENTRA_SERVER.client_id
-    admin = {"ADMIN_SIGN_IN": "token", "ADMIN_USERNAME": ENTRA_ADMIN, "IDENTITY_ID": identity}
     if engine is Engine.MYSQL:
         # CREATE AADUSER is a statement that only Azure's MySQL knows.
         place.server.query(f"CREATE USER {ENTRA_USER} IDENTIFIED WITH aad_auth REQUIRE SSL")
     for _ in range(2):
-        done = world.bootstrap(uri, world.azure(ENTRA_BOOTSTRAP), admin)
+        done = given_to(world, engine, identity)
         assert done.code == 0, done.out
         assert_no_secret(done.out, world, engine)
     script = SIGN_IN + statements_of("CREATE TABLE made (i INT)")
@@ -242,10 +248,9 @@ def test_an_entra_identity_is_made_and_may_make_tables(token_world: World, engin
 
 
 def test_a_recreated_entra_identity_is_told_from_the_one_before(token_world: World) -> None:
-    world = token_world
-    admin = {"ADMIN_SIGN_IN": "token", "ADMIN_USERNAME": ENTRA_ADMIN, "IDENTITY_ID": "recreated"}
-    uri = world.uri(Engine.POSTGRESQL, ENTRA_USER, cloud="azure")
-    done = world.bootstrap(uri, world.azure(ENTRA_BOOTSTRAP), admin)
+    done = given_to(token_world, Engine.POSTGRESQL, ENTRA_SERVER.object_id)
+    assert done.code == 0, done.out
+    done = given_to(token_world, Engine.POSTGRESQL, "recreated")
     assert done.code == 1
     assert f"role {ENTRA_USER} is there and belongs to another identity than recreated" in done.out
 
@@ -263,3 +268,4 @@ def test_an_image_without_the_package_says_so_in_one_line(token_world: World) ->
         assert done.code == 1
         assert len(done.out.strip().splitlines()) == 1, done.out
         assert "this image lacks" in done.out
+    other.go()

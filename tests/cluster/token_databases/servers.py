@@ -190,7 +190,7 @@ def _objects(
         "name": name, "image": image, "imagePullPolicy": "IfNotPresent", "args": arguments,
         "env": [{"name": key, "value": value} for key, value in environment.items()],
         # Without a request a pod gets next to nothing of a busy machine.
-        "resources": {"requests": {"cpu": "250m", "memory": "256Mi"}},
+        "resources": {"requests": {"cpu": "100m", "memory": "256Mi"}},
         "readinessProbe": {"exec": {"command": ready}, "periodSeconds": 1, "timeoutSeconds": 5},
         "volumeMounts": [
             {"name": "config", "mountPath": "/config"}, {"name": "plugins", "mountPath": "/plugins"},
@@ -240,7 +240,7 @@ class Client:
         container = {
             "name": "main", "image": image, "imagePullPolicy": "IfNotPresent",
             "command": ["python", "-c", "import time; time.sleep(86400)"],
-            "resources": {"requests": {"cpu": "250m", "memory": "256Mi"}},
+            "resources": {"requests": {"cpu": "100m", "memory": "256Mi"}},
             "volumeMounts": [{"name": "files", "mountPath": "/files"}],
         }  # fmt: skip
         volume = {"name": "files", "configMap": {"name": name}}
@@ -254,6 +254,9 @@ class Client:
         kubectl(cluster, namespace, "apply", "-f", "-", stdin=json.dumps(listed))
         kubectl(cluster, namespace, "wait", f"pod/{name}", "--for=condition=Ready", "--timeout=120s")
         return cls(cluster, namespace, name)
+
+    def go(self) -> None:
+        kubectl(self.cluster, self.namespace, "delete", "pod", self.name, "--wait=false")
 
     def run(self, command: Sequence[str], environment: Mapping[str, str]) -> Done:
         """Run a command with this environment beside the image's; its output and errors."""
