@@ -45,12 +45,13 @@ def answers(url: str, limit: float = ANSWER_LIMIT) -> bool:
 
 def main(argv: list[str]) -> int:
     stack = verbs.parse(argv, __doc__ or "")
-    if settings_of(stack).cloud is Cloud.GCP:
+    cloud = settings_of(stack).cloud
+    if cloud is Cloud.GCP:
         # Before half an hour of infrastructure, at whose end nobody could sign in.
         console.print(f"  the cluster is signed in to as {escape(gcp.signed_in())}")
     made = {name: output.value for name, output in verbs.up(stack).outputs.items()}
     # A load balancer's address needs people's own DNS; a node's is there at once, or is of no use from here.
-    if settings_of(stack).cloud is Cloud.DEV and made["url"] != made["inClusterUrl"]:
+    if cloud is Cloud.DEV and made["url"] != made["inClusterUrl"]:
         with step(f"Waiting for {made['url']} to answer"):
             found = answers(made["url"])
         if not found:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.program.reading import server_environment
+from tools.cluster.binaries import binaries
 from tools.jobs.here import client_environment
 from tools.offline.wire import plain
 
@@ -37,6 +38,10 @@ print(json.dumps({{"root": experiment.artifact_location, "found": found, "size":
 """
 
 
+DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+"""Whatever proxies there are: this machine is asked."""
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -44,13 +49,12 @@ def free_port() -> int:
 
 
 def _answers(url: str, process: subprocess.Popen[bytes], seconds: float = 90) -> None:
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     deadline = time.monotonic() + seconds
     while True:
         assert process.poll() is None, "it ended by itself"
         assert time.monotonic() < deadline, f"{url} does not answer"
         try:
-            opener.open(url, timeout=5).close()
+            DIRECT.open(url, timeout=5).close()
         except urllib.error.HTTPError:
             return
         except OSError:
@@ -77,6 +81,20 @@ def running(
         finally:
             process.terminate()
             process.wait(20)
+
+
+@contextmanager
+def cloud_storage(bucket: str) -> Iterator[str]:
+    """fake-gcs-server with one empty bucket; its address."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    buckets = f"{url}/storage/v1/b?project=acme-ml"
+    words = [binaries("fake-gcs-server") / "fake-gcs-server", "-scheme", "http", "-backend", "memory"]
+    words += ["-host", "127.0.0.1", "-port", str(port), "-public-host", f"127.0.0.1:{port}"]
+    with running(words, {"PATH": os.defpath}, buckets):
+        body, kind = json.dumps({"name": bucket}).encode(), {"Content-Type": "application/json"}
+        DIRECT.open(urllib.request.Request(buckets, body, kind), timeout=10).close()
+        yield url
 
 
 def run_through(

@@ -6,7 +6,6 @@ Their environment is what the plan gives to the server's pod and to jobs; only t
 from __future__ import annotations
 
 import json
-import os
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,10 +15,9 @@ import pytest
 from tests.program.conftest import plan
 from tests.program.gcp_cases import PLAIN
 from tests.program.reading import server_environment
-from tools.cluster.binaries import binaries
 from tools.offline.wire import plain
 
-from .serving import FILES, free_port, run_through, running
+from .serving import FILES, cloud_storage, run_through
 
 pytestmark = pytest.mark.engine
 
@@ -29,17 +27,7 @@ BUCKET, PREFIX = "team-data", "ml/flow"
 @pytest.fixture
 def store() -> Iterator[str]:
     """The address of an empty store with one bucket."""
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    words = [binaries("fake-gcs-server") / "fake-gcs-server", "-scheme", "http", "-backend", "memory"]
-    words += ["-host", "127.0.0.1", "-port", str(port), "-public-host", f"127.0.0.1:{port}"]
-    with running(words, {"PATH": os.defpath}, f"{url}/storage/v1/b?project=acme-ml"):
-        request = urllib.request.Request(
-            f"{url}/storage/v1/b?project=acme-ml",
-            json.dumps({"name": BUCKET}).encode(),
-            {"Content-Type": "application/json"},
-        )
-        urllib.request.urlopen(request, timeout=10).close()
+    with cloud_storage(BUCKET) as url:
         yield url
 
 

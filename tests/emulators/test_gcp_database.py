@@ -27,6 +27,7 @@ import pytest
 from components.clouds.gcp.database import ADMIN, GRANT
 from components.clouds.gcp.proxy import HEALTH_PORT
 from tests.emulators.cloud_sql import CONNECTION_NAME, CloudSql, cloud_sql
+from tests.emulators.serving import free_port
 from tests.program.conftest import plan_of
 from tests.program.reading import pod_spec
 from tools.cluster.binaries import binaries
@@ -69,12 +70,6 @@ class Instance:
         """A statement as PostgreSQL's own superuser."""
         words = [self.psql, "-XAtq", "-h", self.sockets, "-p", str(self.port), "-U", "postgres", database]
         return run([*words, "-c", statement], timeout=30).strip()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @pytest.fixture(scope="module")

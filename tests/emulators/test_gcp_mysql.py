@@ -23,7 +23,8 @@ from components.clouds.gcp.scripts import grant
 from components.database_engines import Engine
 from tests.emulators.cloud_sql import CloudSql, cloud_sql
 from tests.emulators.mysql_server import MySql, mysql
-from tests.emulators.test_gcp_database import free_port, proxy
+from tests.emulators.serving import free_port
+from tests.emulators.test_gcp_database import proxy
 from tools.jobs.here import client_environment
 
 pytestmark = pytest.mark.emulators

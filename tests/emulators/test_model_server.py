@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import time
 import urllib.error
@@ -20,6 +19,7 @@ import pytest
 
 from components.jobs.names import SCRIPTS, SERVING_SCRIPTS
 from components.jobs.scripts.models import NotYet, Registry
+from tests.emulators.serving import free_port
 from tools.jobs.here import client_environment
 
 pytestmark = pytest.mark.engine
@@ -47,12 +47,6 @@ print(json.dumps({"run": run.info.run_id, "old": old.info.run_id}))
 """
 START_SECONDS = 120
 """For a server of either kind to answer, on a busy machine."""
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def here(folder: Path, **more: str) -> dict[str, str]:

@@ -7,18 +7,16 @@ Google's, so secrets go by a passphrase here; what `make backend` asks of KMS is
 from __future__ import annotations
 
 import json
-import os
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.emulators.serving import free_port, running
+from tests.emulators.serving import cloud_storage
 from tests.engine.conftest import Project
 from tests.engine.test_stacks import password
 from tools.backend.gcp import bucket_name
-from tools.cluster.binaries import binaries
 from tools.engine import verbs
 
 pytestmark = pytest.mark.engine
@@ -29,15 +27,8 @@ BUCKET = bucket_name("mlflow", "acme-ml", "europe-west1")
 @pytest.fixture
 def storage(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
     """An empty bucket, and an engine that looks there."""
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    words = [binaries("fake-gcs-server") / "fake-gcs-server", "-scheme", "http", "-backend", "memory"]
-    words += ["-host", "127.0.0.1", "-port", str(port), "-public-host", f"127.0.0.1:{port}"]
-    with running(words, {"PATH": os.defpath}, f"{url}/storage/v1/b?project=acme-ml"):
-        body, kind = json.dumps({"name": BUCKET}).encode(), {"Content-Type": "application/json"}
-        new = urllib.request.Request(f"{url}/storage/v1/b?project=acme-ml", body, kind)
-        urllib.request.urlopen(new, timeout=10).close()
-        monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"127.0.0.1:{port}")
+    with cloud_storage(BUCKET) as url:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", url.removeprefix("http://"))
         monkeypatch.setenv("GOOGLE_OAUTH_ACCESS_TOKEN", "stood-in")
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
         yield url

@@ -19,7 +19,7 @@ from components.jobs.scripts import kubernetes, pipeline, stages
 from components.jobs.scripts.kubernetes import Refused
 from components.jobs.scripts.pipeline import FAILED, STOPPED, UNANSWERED, Pipeline, execute
 from components.jobs.scripts.stages import name_of
-from tests.unit.pretend_cluster import Object, Pretend
+from tests.unit.pretend_cluster import Object, Pretend, registry_saying
 
 pytestmark = pytest.mark.unit
 RUN = "daily-29385720"
@@ -358,14 +358,7 @@ def test_a_tracking_server_that_is_away_holds_up_its_stage_and_no_other(
 ) -> None:
     answers: list[Any] = [ConnectionRefusedError("refused")] * 3 + ["models:/churn/1"]
 
-    class Away:
-        def resolved(self, _model: str) -> str:
-            answer = answers.pop(0)
-            if isinstance(answer, Exception):
-                raise answer
-            return answer
-
-    monkeypatch.setattr(pipeline.rollout, "Registry", Away)
+    monkeypatch.setattr(pipeline.rollout, "Registry", registry_saying(answers))
     cluster = Namespace()
     web(cluster)["metadata"]["annotations"]["mlflow/model"] = "models:/churn@champion"
     run = of(cluster, {"serve": {"deployment": "web"}, "a": {"job": "load"}, "b": {"job": "train"}})

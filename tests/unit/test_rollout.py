@@ -11,7 +11,7 @@ import pytest
 from components.jobs.scripts import kubernetes, rollout
 from components.jobs.scripts.pods import why
 from components.jobs.scripts.rollout import Failed, roll, wait
-from tests.unit.pretend_cluster import Pretend
+from tests.unit.pretend_cluster import Pretend, registry_saying
 
 pytestmark = pytest.mark.unit
 
@@ -111,14 +111,7 @@ def test_a_tracking_server_that_is_away_for_a_moment_is_asked_again(
 ) -> None:
     answers: list[Exception | str] = [ConnectionRefusedError("refused"), "models:/churn/8"]
 
-    class Away:
-        def resolved(self, _model: str) -> str:
-            answer = answers.pop(0)
-            if isinstance(answer, Exception):
-                raise answer
-            return answer
-
-    monkeypatch.setattr(rollout, "Registry", Away)
+    monkeypatch.setattr(rollout, "Registry", registry_saying(answers))
     monkeypatch.setattr(rollout, "PERIOD", 0.001)
     deployment(cluster, 1)
     cluster.objects["deployments", "serve"]["metadata"]["annotations"]["mlflow/model"] = "models:/churn@live"

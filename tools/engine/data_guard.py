@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from components.data_places import data_places, moved
 from components.settings import AnyStack, Cloud
 from tools.common import Failure, console
+
+STACK = "pulumi:pulumi:Stack"
 
 
 def refuse_moved_data(
@@ -27,7 +29,7 @@ def refuse_moved_data(
     :param state: the stack's exported deployment; nothing is refused for one that was never up.
     :raises Failure: when the places differ and ``FORCE`` does not name the stack.
     """
-    before = _exported(state).get("dataPlaces")
+    before = exported(state.get("resources") or []).get("dataPlaces")
     changes = moved(before, {**(others or {}), **data_places(settings, cluster)}) if before else []
     if not changes:
         return
@@ -50,8 +52,9 @@ def identity_of_cluster(root: Path, cloud: Cloud) -> str | None:
     return json.loads(note.read_text()).get("identity") if note.exists() else None
 
 
-def _exported(state: dict[str, Any]) -> dict[str, Any]:
-    for resource in state.get("resources") or []:
-        if resource["type"] == "pulumi:pulumi:Stack":
-            return resource.get("outputs") or {}
-    return {}
+def exported(resources: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """What the last `up` exported; empty for a stack that was never up.
+
+    :param resources: of the stack's state.
+    """
+    return next((each.get("outputs") or {} for each in resources if each["type"] == STACK), {})

@@ -12,9 +12,9 @@ from typing import Any
 from components.settings.database import NOT_RESTORED
 from tools.azure_api import AzureApi, AzureError
 from tools.common import Failure
+from tools.engine.data_guard import exported
 
 GROUP = "azure-native:resources:ResourceGroup"
-STACK = "pulumi:pulumi:Stack"
 VERSION = "2021-04-01"
 """Of the Resources API: List by resource group."""
 MADE_BY_AZURE = {
@@ -62,8 +62,8 @@ def refuse_neighbours(stack: str, resources: Sequence[dict[str, Any]]) -> list[s
 
 def _restored(resources: Iterable[dict[str, Any]]) -> str | None:
     """The server that took over from the stack's own; None where none did."""
-    outputs = next((each.get("outputs") or {} for each in resources if each["type"] == STACK), {})
-    found = (outputs.get("dataPlaces") or {}).get("mlflow:database.restored", NOT_RESTORED)
+    places = exported(resources).get("dataPlaces") or {}
+    found = places.get("mlflow:database.restored", NOT_RESTORED)
     return None if found == NOT_RESTORED else found
 
 
