@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, NoReturn
+from typing import Any
 
 import pytest
 
@@ -17,10 +16,9 @@ from tests.cluster.experiments import Logged, log_from_a_pod
 from tests.cluster.stack import POSTGRESQL, SIGNED_IN, SignedIn, Stack, Stage
 from tests.cluster.token_databases.world import World
 from tests.cluster.token_databases.world import token_world as start_token_world
+from tests.needs import NO_CLUSTER, missing
 from tools.common import LOCAL
 
-REQUIRE = ("REQUIRE_CLUSTER", "MLFLOW_REQUIRE_CLUSTER")
-"""Environment variables that turn "there is no cluster" from a skip into a failure (CI)."""
 PORTS = {"pytest-postgresql": 30511, "pytest-mysql": 30512, "pytest-sqlite": 30513, "pytest-external": 30514}
 
 
@@ -42,7 +40,7 @@ def tell(request: pytest.FixtureRequest) -> Callable[[str], None]:
 @pytest.fixture(scope="session")
 def clone(tmp_path_factory: pytest.TempPathFactory, tell: Callable[[str], None]) -> Clone:
     if not (LOCAL / "cluster.json").exists():
-        _without_a_cluster()
+        missing(NO_CLUSTER)
     made = Clone.make(tmp_path_factory.mktemp("clone"), tell)
     (made.root / ".local").mkdir(mode=0o700, exist_ok=True)
     for name in ("cluster.json", "images.json"):
@@ -109,7 +107,7 @@ def token_world(tmp_path_factory: pytest.TempPathFactory, tell: Callable[[str], 
     """Databases that are signed in to with tokens."""
     cluster, images = (LOCAL / name for name in ("cluster.json", "images.json"))
     if not cluster.exists():
-        _without_a_cluster()
+        missing(NO_CLUSTER)
     known = json.loads(cluster.read_text())
     if known["hostAddress"] is None:
         pytest.skip("it is not known under which address this cluster's pods reach this machine")
@@ -118,10 +116,3 @@ def token_world(tmp_path_factory: pytest.TempPathFactory, tell: Callable[[str], 
     with start_token_world(known, json.loads(images.read_text())["images"], "pytest-tokens", folder) as made:
         tell("  ✓ databases that are signed in to with tokens")
         yield made
-
-
-def _without_a_cluster() -> NoReturn:
-    text = "there is no cluster: run `make cluster`"
-    if any(os.environ.get(name) == "1" for name in REQUIRE):
-        pytest.fail(f"{text} ({' or '.join(REQUIRE)} is 1)")
-    pytest.skip(text)

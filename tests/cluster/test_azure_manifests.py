@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from components.settings import parse
+from tests.needs import NO_CLUSTER, missing
 from tests.program.azure_cases import AZURE_CASES
 from tools.access import local_kubectl
 from tools.common import LOCAL, run
@@ -25,7 +26,7 @@ SECOND_NAMESPACE = "validate-azure"
 @pytest.fixture(scope="module")
 def cluster() -> ClusterAccess:
     if not (LOCAL / "cluster.json").exists():
-        pytest.skip("there is no cluster: run `make cluster`")
+        missing(NO_CLUSTER)
     return ClusterAccess(local_kubectl("dev"))
 
 

@@ -7,7 +7,6 @@ substitutes. Both have to pass.
 from __future__ import annotations
 
 import json
-import os
 import time
 import uuid
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 import pytest
 
 from components.third_party import MYSQL, POSTGRESQL, ThirdPartyImage
+from tests.needs import missing
 from tools.cluster import info, kubectl
 from tools.common import LOCAL, Failure
 
@@ -100,9 +100,7 @@ def namespace() -> Iterator[str]:
     try:
         info()
     except Failure as failure:
-        if os.environ.get("REQUIRE_CLUSTER"):
-            pytest.fail(f"{failure}: {failure.hint}")
-        pytest.skip(f"{failure}: {failure.hint}")
+        missing(f"{failure}: {failure.hint}")
     name = f"images-{uuid.uuid4().hex[:6]}"
     apply(
         {

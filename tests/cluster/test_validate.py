@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from components.settings import parse
+from tests.needs import NO_CLUSTER, missing
 from tools.access import local_kubectl
 from tools.common import LOCAL, ROOT
 from tools.offline.rendered import Rendered
@@ -37,7 +38,7 @@ def subject() -> Subject:
 def subject_of(settings: Mapping[str, Any]) -> Subject:
     """The dev stack with these settings, in a namespace that is not there."""
     if not (LOCAL / "images.json").exists():
-        pytest.skip("there are no images: run `make images`")
+        missing("there are no images: run `make images`")
     namespace = f"validate-{secrets.token_hex(3)}"
     # A port of its own: the dev stack may be up, and no two Services have the same.
     overrides = {"namespace": namespace, "exposure": {"nodePort": {"port": 30599}}, **settings}
@@ -49,7 +50,7 @@ def subject_of(settings: Mapping[str, Any]) -> Subject:
 
 def cluster() -> ClusterAccess:
     if not (LOCAL / "cluster.json").exists():
-        pytest.skip("there is no cluster: run `make cluster`")
+        missing(NO_CLUSTER)
     return ClusterAccess(local_kubectl("dev"))
 
 

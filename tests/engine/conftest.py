@@ -19,6 +19,7 @@ import pytest
 import yaml
 from pulumi import automation as auto
 
+from tests.needs import NO_CLUSTER, missing
 from tools.common import LOCAL, ROOT
 from tools.engine.workspace import OpenedStack, open_stack
 
@@ -244,9 +245,7 @@ def _image(facts: dict[str, Any]) -> str:
 def cluster_facts() -> dict[str, Any]:
     path = LOCAL / "cluster.json"
     if not path.exists():
-        if os.environ.get("REQUIRE_CLUSTER"):
-            pytest.fail("there is no cluster and REQUIRE_CLUSTER is set: run `make cluster`")
-        pytest.skip("there is no cluster: run `make cluster`")
+        missing(NO_CLUSTER)
     return json.loads(path.read_text())
 
 

@@ -1,0 +1,18 @@
+"""What a test does where what it needs is not there."""
+
+from __future__ import annotations
+
+import os
+from typing import NoReturn
+
+import pytest
+
+REQUIRE = "REQUIRE_CLUSTER"
+NO_CLUSTER = "there is no cluster: run `make cluster`"
+
+
+def missing(text: str) -> NoReturn:
+    """Skip for want of a cluster or of something on it; fail where ``REQUIRE_CLUSTER`` is 1, as in CI."""
+    if os.environ.get(REQUIRE) == "1":
+        pytest.fail(f"{text} ({REQUIRE} is 1)")
+    pytest.skip(text)
