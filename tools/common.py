@@ -103,14 +103,17 @@ def run(
     return done.stdout
 
 
+HINT = "mend what is said above and run the command again; docs/troubleshooting.md has known causes"
+"""For a failure that does not say more."""
+
+
 def cli(main: Callable[[list[str]], int]) -> None:
     """Run a verb; a :class:`Failure` ends it with one line that says what to do."""
     try:
         code = main(sys.argv[1:])
     except Failure as failure:
         console.print(f"[bold red]Error:[/] {escape(str(failure))}")
-        if failure.hint:
-            console.print(f"[bold]What to do:[/] {escape(failure.hint)}")
+        console.print(f"[bold]What to do:[/] {escape(failure.hint or HINT)}")
         code = 1
     except KeyboardInterrupt:
         console.print("[yellow]Interrupted.[/]")
