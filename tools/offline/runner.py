@@ -22,13 +22,11 @@ from typing import Any
 
 import pulumi
 from pulumi import runtime
-from pulumi.runtime import resource as sdk_resource
 from pulumi.runtime import settings
-from pulumi.runtime.proto.source_pb2 import StackTrace
 
 from tools.common import ROOT, Failure
 from tools.offline import config as stack_config
-from tools.offline import strict
+from tools.offline import shortcuts, strict
 from tools.offline.answers import Answers, Preview
 from tools.offline.monitor import Messages, Recorder
 from tools.offline.plan import Plan, creation_order
@@ -126,7 +124,7 @@ def _execute(
     root: Path,
 ) -> None:
     _refuse_blocking_lookups()
-    _skip_positions()
+    shortcuts.take(_offline.get)
     _offline.set(True)
     # The dev stack then asks for neither cluster nor images (components/clouds/dev/local.py).
     os.environ.setdefault("MLFLOW_OFFLINE", "1")
@@ -173,20 +171,6 @@ def _refuse_blocking_lookups() -> None:
         if getattr(original, "refuses_offline", False):
             continue
         setattr(runtime, name, _refusing(original))
-
-
-def _skip_positions() -> None:
-    """Leave out where in the source each resource is made: nobody reads it, and it is a sixth of a plan."""
-    name = "_get_stack_trace"  # the SDK's own; without it plans are slower, and no different
-    original = getattr(sdk_resource, name, None)
-    if original is None or getattr(original, "skips_offline", False):
-        return
-
-    def skip() -> StackTrace:
-        return StackTrace() if _offline.get() else original()
-
-    skip.skips_offline = True  # type: ignore[attr-defined]
-    setattr(sdk_resource, name, skip)
 
 
 def _refusing(original: Callable[..., Any]) -> Callable[..., Any]:

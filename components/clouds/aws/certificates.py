@@ -12,6 +12,7 @@ expires in 2061. To renew it, or for a region that it lacks, put AWS's own bundl
 
 from __future__ import annotations
 
+import functools
 import re
 import ssl
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ BUNDLE = Path(__file__).with_name("rds-ca-bundle.pem")
 PEM = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----\n?", re.DOTALL)
 
 
+@functools.cache
 def authorities_of(region: str, bundle: Path = BUNDLE) -> str:
     """The PEM certificates of the region's authorities: whoever signs for another region is not trusted.
 
