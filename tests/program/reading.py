@@ -25,6 +25,11 @@ def pod_spec(resource: Resource) -> dict[str, Any]:
     return plain(resource.inputs)["spec"]["template"]["spec"]
 
 
+def server(plan: Plan) -> dict[str, Any]:
+    """The tracking server's container."""
+    return pod_spec(plan.one("Deployment", "mlflow-server"))["containers"][0]
+
+
 def migration(plan: Plan) -> tuple[Resource, dict]:
     """What migrates the schema: the workload and its container, in a Job or first in the server's pod."""
     ((workload, container),) = [

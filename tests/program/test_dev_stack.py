@@ -8,12 +8,14 @@ import pytest
 import yaml
 
 from tests.program.conftest import Settings, plan, plan_of
-from tests.program.reading import migration, pod_spec
+from tests.program.reading import migration, pod_spec, server
 from tools.common import ROOT, Failure
 from tools.offline import Mocked, run
 from tools.offline.wire import plain
 
 pytestmark = pytest.mark.program
+
+PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
 
 
 @pytest.mark.parametrize(
@@ -90,6 +92,66 @@ def test_pods_that_share_a_volume_of_one_node_stay_on_it() -> None:
     assert "affinity" not in pod_spec(plan_of("artifacts on S3").one("Deployment"))
 
 
+def test_the_servers_pods_spread_over_zones_and_nodes_where_there_are_several() -> None:
+    template = plain(plan().one("Deployment", "mlflow-server").inputs)["spec"]["template"]
+    spread = template["spec"]["topologySpreadConstraints"]
+    assert [each["topologyKey"] for each in spread] == [
+        "topology.kubernetes.io/zone",
+        "kubernetes.io/hostname",
+    ]
+    for each in spread:
+        assert each["maxSkew"] == 1
+        # On one node, or in one zone, the pods must still come up.
+        assert each["whenUnsatisfiable"] == "ScheduleAnyway"
+        wanted = each["labelSelector"]["matchLabels"].items()
+        assert wanted, "an empty selector would count every pod"
+        assert wanted <= template["metadata"]["labels"].items()
+
+
+@pytest.mark.parametrize(
+    ("case", "workers"), [("postgresql", 2), ("mysql", 2), ("sqlite", 1), ("basic sign-in on sqlite", 1)]
+)
+def test_the_server_says_its_port_and_has_one_worker_where_the_database_has_one_writer(
+    case: str, workers: int
+) -> None:
+    container = server(plan_of(case))
+    (port,) = container["ports"]
+    assert f"--port={port['containerPort']}" in container["command"]
+    assert f"--workers={workers}" in container["command"]
+
+
+MLFLOW_RETRIES_SECONDS = 104
+"""How long MLflow tries to reach its database before it ends."""
+
+
+@pytest.mark.parametrize(
+    ("case", "ready"),
+    [
+        ("postgresql", "/api/2.0/mlflow/experiments/search?max_results=1"),
+        ("sqlite", "/api/2.0/mlflow/experiments/search?max_results=1"),
+        ("basic sign-in", "/health"),  # a query wants a password, which no probe may hold
+    ],
+)
+def test_readiness_asks_the_database_where_that_needs_no_password_and_no_other_probe_does(
+    case: str, ready: str
+) -> None:
+    container = server(plan_of(case))
+    paths = [container[kind]["httpGet"]["path"] for kind in PROBES]
+    assert paths == ["/health", ready, "/health"]
+
+
+def test_probes_outlast_a_slow_start_and_a_slow_answer_and_soon_see_a_dead_one() -> None:
+    container = server(plan())
+    patience = {
+        kind: container[kind]["periodSeconds"] * container[kind]["failureThreshold"] for kind in PROBES
+    }
+    assert patience["startupProbe"] > MLFLOW_RETRIES_SECONDS
+    assert container["startupProbe"]["periodSeconds"] == 1, "a server that is up is seen at once"
+    assert patience["readinessProbe"] <= 15
+    assert patience["livenessProbe"] == 60, "a busy server loses its requests before it is restarted"
+    assert {container[kind]["timeoutSeconds"] for kind in PROBES} == {5}
+
+
 def test_services_do_not_wait_with_the_slow_awaiter(case: str) -> None:
     for one in plan_of(case).of_type("Service"):
         if not one.is_kubernetes_object:
@@ -153,6 +215,20 @@ def test_the_exports_are_what_a_person_needs_next() -> None:
     assert outputs["adminPassword"] == "[secret]"
     assert any(line.startswith("export MLFLOW_TRACKING_URI=") for line in outputs["clientEnvironment"])
     assert "adminPassword" not in plan().outputs
+
+
+def test_what_a_client_needs_is_exported_as_lines_for_a_shell_and_holds_no_password() -> None:
+    first, *more = plain(plan().outputs)["clientEnvironment"]
+    assert first == f"export MLFLOW_TRACKING_URI={plain(plan().outputs)['url']}"
+    assert not [line for line in more if "USERNAME" in line or "PASSWORD" in line]
+    signed_in = plan({"auth": {"mode": "basic", "adminUsername": "root.user"}})
+    read = "pulumi stack output adminPassword --show-secrets --stack dev"
+    assert plain(signed_in.outputs)["clientEnvironment"] == [
+        first,
+        *more,
+        "export MLFLOW_TRACKING_USERNAME=root.user",
+        f'export MLFLOW_TRACKING_PASSWORD="$({read})"',
+    ]
 
 
 def test_a_namespace_that_is_there_already_is_read_and_never_made_changed_or_guarded() -> None:

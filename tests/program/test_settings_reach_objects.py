@@ -11,16 +11,11 @@ from pydantic import BaseModel
 
 from components.settings.dev import DevStack
 from tests.program.conftest import CA_BUNDLE, CASES, POSTGRESQL_URL, PRIVATE, Settings, plan
-from tests.program.reading import environment, name_of, pod_spec, server_environment
+from tests.program.reading import environment, name_of, pod_spec, server, server_environment
 from tools.offline import Plan
 from tools.offline.wire import plain
 
 pytestmark = pytest.mark.program
-
-
-def server(plan: Plan) -> dict[str, Any]:
-    """The server's container."""
-    return pod_spec(plan.one("Deployment"))["containers"][0]
 
 
 def database(plan: Plan) -> dict[str, Any]:
