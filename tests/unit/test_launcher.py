@@ -222,6 +222,50 @@ def test_a_run_that_cannot_be_tagged_ends_with_its_code_since_no_attempt_would_f
     assert mlflow.ended == {"r": "FAILED"}
 
 
+OLD, MISTAKE = "removing the workspace of old", "the project has no MLproject file"
+"""What it says at INFO and at ERROR when it tidies up and then finds nothing to run."""
+
+
+@pytest.mark.parametrize(
+    ("level", "said"),
+    [
+        (None, [OLD, MISTAKE]),
+        ("INFO", [OLD, MISTAKE]),
+        ("WARNING", [MISTAKE]),
+        ("ERROR", [MISTAKE]),
+        ("CRITICAL", []),
+    ],
+)
+def test_the_launcher_says_no_more_than_its_log_level_asks_for(
+    level: str | None, said: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = tmp_path / "runs" / "old"
+    old.mkdir(parents=True)
+    os.utime(old, (0, 0))
+    monkeypatch.delenv("LAUNCHER_LOG_LEVEL", raising=False)
+    if level:
+        monkeypatch.setenv("LAUNCHER_LOG_LEVEL", level)
+    # A process of its own, as in a pod: the tests' own logging would stand in the way.
+    words = [launcher.__file__, str(tmp_path), "--experiment=e", f"--workspace={tmp_path}", "--keep-days=7"]
+    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (launcher.MISDESCRIBED, "")
+    lines = done.stdout.splitlines()
+    assert len(lines) == len(said)
+    assert all(line.startswith(f"launcher: {text}") for line, text in zip(lines, said, strict=True))
+
+
+def test_the_line_that_make_run_reads_is_printed_at_every_log_level(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = launcher.log.level
+    launcher.log.setLevel("CRITICAL")
+    try:
+        launched(Run(0), tmp_path, monkeypatch)
+    finally:
+        launcher.log.setLevel(before)
+    assert "launcher: experiment 1 run r\n" in capsys.readouterr().out
+
+
 def test_requirements_go_into_an_environment_of_their_own_on_top_of_the_images(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
