@@ -409,3 +409,53 @@ def test_a_watched_command_is_ended_with_its_children_at_its_limit() -> None:
 def test_a_missing_command_is_named() -> None:
     with pytest.raises(Failure, match="no-such-builder is not installed"):
         run_watched(["no-such-builder"], limit=1)
+
+
+def images_run(
+    argv: list[str], *, can_pull: bool, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> dict[str, Base]:
+    """A run of `make images` that finds each image built already; what each was built on."""
+    bases: dict[str, Base] = {}
+
+    def cached(name: str, _engine: object, *, base: Base, platform: str) -> Built:
+        bases[name] = base
+        (folder / name).touch()
+        return replace(built(folder, name), reference=f"localhost/{name}:1", base=base, archive=folder / name)
+
+    monkeypatch.setattr(images, "info", lambda: {"canPull": can_pull})
+    monkeypatch.setattr(images, "node_platform", lambda: "linux/amd64")
+    monkeypatch.setattr(images, "choose_engine", Pushes)
+    monkeypatch.setattr(images, "cluster_instance", lambda: HERE)
+    monkeypatch.setattr(images, "held_by_nodes", set)
+    record = Record(HERE, set(), folder / "images.json")
+    monkeypatch.setattr(images, "Record", lambda *_: record)
+    monkeypatch.setattr(images, "build", cached)
+    monkeypatch.setattr(deliver, "load_archive", lambda _: None)
+    assert images.main(argv) == 0
+    return bases
+
+
+@pytest.mark.parametrize("argv", [[], ["--build-only"]], ids=["delivered", "only built"])
+def test_each_run_names_every_substitute_and_what_it_stands_in_for(
+    argv: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bases = images_run(argv, can_pull=False, folder=tmp_path, monkeypatch=monkeypatch)
+    assert set(bases) == set(BUILT)
+    shown = capsys.readouterr().err.partition("Substitutes in use, since")[2].splitlines()[1:]
+    debian = {name: f"Debian {base.root.suite} packages" for name, base in bases.items() if base.root}
+    own = [f"  - {name}: built on {debian[name]} instead of {PYTHON.reference}" for name in OWN_IMAGES]
+    others = [
+        f"  - {name}: localhost/{name}:1 ({debian[name]}) for {THIRD_PARTY[name].reference}"
+        for name in ON_THE_CLUSTER
+    ]
+    assert shown == own + others
+
+
+def test_a_run_without_substitutes_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bases = images_run([], can_pull=True, folder=tmp_path, monkeypatch=monkeypatch)
+    assert set(bases) == set(OWN_IMAGES), "the cluster pulls the others"
+    shown = capsys.readouterr().err
+    assert "No substitutes: every third-party image is the upstream one." in shown
+    assert "Substitutes in use" not in shown
