@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import random
 import re
+import shlex
 import stat
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ import yaml
 
 from tools import plan as plan_verb
 from tools import render
-from tools.common import Failure
+from tools.common import ROOT, Failure
 from tools.offline import Mocked, Plan, Secret, config, run
 from tools.offline.answers import SENTINEL
 from tools.offline.rendered import Rendered, random_values
@@ -47,6 +49,17 @@ def test_the_plan_is_json_of_the_promised_form() -> None:
         "sample-settings",
     }
     assert written["outputs"]["token"] == "[secret]"
+
+
+def test_a_plan_goes_into_the_file_that_out_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    planned = run("dev", root=SAMPLE)
+    monkeypatch.setattr(plan_verb, "offline", lambda _: planned)
+    out = tmp_path / "new" / "plan.json"
+    words = ["make", "--dry-run", "plan", f"OUT={out}"]
+    printed = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    (command,) = (line for line in printed.splitlines() if "tools.plan " in line)
+    assert plan_verb.main(shlex.split(command.partition("tools.plan ")[2])) == len(planned.problems) == 0
+    assert json.loads(out.read_text()) == planned.to_json()
 
 
 def test_what_only_the_cluster_knows_is_unknown_in_a_plan() -> None:
