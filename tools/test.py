@@ -6,8 +6,14 @@ import argparse
 import os
 import subprocess
 import sys
+import tempfile
 import time
+from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
+from xml.etree import ElementTree
+
+from rich.markup import escape
 
 from tools.common import ROOT, cli, console
 
@@ -27,20 +33,43 @@ def main(argv: list[str]) -> int:
     sample = [] if options.all else ["--sample", options.seed or _tree()]
     if sample:
         console.print(f"Of the slow tests: the core and the sample of seed {sample[1]}")
-    results: list[tuple[str, int, float]] = []
-    for tier in options.tier or TIERS:
-        folder = ROOT / "tests" / tier
-        console.print(f"\n[bold]{tier}[/]")
-        start = time.monotonic()
-        code = _pytest(folder, [*WORKERS.get(tier, []), *sample, *more])
-        results.append((tier, code, time.monotonic() - start))
+    results = [_tier(tier, [*WORKERS.get(tier, []), *sample, *more]) for tier in options.tier or TIERS]
     console.print()
-    for tier, code, seconds in results:
-        word = "[green]passed[/]" if code == 0 else f"[red]failed (pytest exit {code})[/]"
-        console.print(f"  {tier:8} {seconds:7.1f} s  {word}")
-    fast = sum(seconds for tier, _, seconds in results if tier in FAST)
-    console.print(f"  fast tiers together {fast:.1f} s, all {sum(result[2] for result in results):.1f} s")
-    return 1 if any(code != 0 for _, code, _ in results) else 0
+    for each in results:
+        word = "[green]passed[/]" if each.code == 0 else f"[red]failed (pytest exit {each.code})[/]"
+        left = f", [yellow]{each.skipped.total()} skipped[/]" if each.skipped else ""
+        console.print(f"  {each.tier:8} {each.seconds:7.1f} s  {word}{left}")
+        for reason, count in each.skipped.most_common():
+            console.print(f"    [yellow]{count} skipped:[/] {escape(reason)}")
+    fast = sum(each.seconds for each in results if each.tier in FAST)
+    console.print(f"  fast tiers together {fast:.1f} s, all {sum(each.seconds for each in results):.1f} s")
+    return 1 if any(each.code != 0 for each in results) else 0
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a tier ended.
+
+    :ivar code: of pytest.
+    :ivar skipped: why tests were skipped, and how many for each reason.
+    """
+
+    tier: str
+    code: int
+    seconds: float
+    skipped: Counter[str]
+
+
+def _tier(tier: str, arguments: list[str]) -> Result:
+    console.print(f"\n[bold]{tier}[/]")
+    start = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        told = Path(folder) / "told.xml"
+        code = _pytest(ROOT / "tests" / tier, [f"--junitxml={told}", *arguments])
+        # A run that could not even begin tells nothing; its exit code does.
+        found = ElementTree.parse(told).iter("skipped") if told.exists() else []  # noqa: S314, our own file
+        skipped = Counter(each.get("message", "") for each in found)
+    return Result(tier, code, time.monotonic() - start, skipped)
 
 
 def _pytest(folder: Path, arguments: list[str]) -> int:

@@ -19,16 +19,21 @@ class Tiers:
     """Runs of pytest that end at once.
 
     :ivar codes: tier → its exit code, where that is not 0.
+    :ivar skips: tier → the reasons for which tests were skipped.
     :ivar ran: tier → the arguments after its folder, in the order of the runs.
     """
 
     def __init__(self) -> None:
         self.codes: dict[str, int] = {}
+        self.skips: dict[str, list[str]] = {}
         self.ran: dict[str, list[str]] = {}
 
     def run(self, command: list[str], **_: object) -> SimpleNamespace:
         tier = Path(command[3]).name
         self.ran[tier] = command[4:]
+        (told,) = [word.removeprefix("--junitxml=") for word in command if word.startswith("--junitxml=")]
+        reasons = [f'<testcase><skipped message="{each}"/></testcase>' for each in self.skips.get(tier, [])]
+        Path(told).write_text(f"<testsuites><testsuite>{''.join(reasons)}</testsuite></testsuites>")
         return SimpleNamespace(returncode=self.codes.get(tier, 0))
 
 
@@ -53,6 +58,15 @@ def test_every_tier_runs_although_one_failed_and_the_verdict_tells_of_each(
     }
     tiers.codes = {}
     assert verb.main(["--seed", "s"]) == 0
+
+
+def test_what_was_skipped_is_counted_by_its_reason(tiers: Tiers, capsys: pytest.CaptureFixture[str]) -> None:
+    tiers.skips = {"cluster": ["there is no [cluster]", "not root", "there is no [cluster]"]}
+    assert verb.main(["--seed", "s", "--tier", "unit", "--tier", "cluster"]) == 0
+    unit, cluster, *reasons, _ = capsys.readouterr().err.splitlines()[-5:]
+    assert unit.endswith("passed")
+    assert cluster.endswith("passed, 3 skipped")
+    assert [each.strip() for each in reasons] == ["2 skipped: there is no [cluster]", "1 skipped: not root"]
 
 
 def test_a_tier_alone_and_words_for_pytest_go_through_and_all_means_no_sample(tiers: Tiers) -> None:
