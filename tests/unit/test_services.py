@@ -261,7 +261,7 @@ def server() -> Iterator[Server]:
 
     http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     known.address = f"http://127.0.0.1:{http.server_port}/prefix/"
-    threading.Thread(target=http.serve_forever, daemon=True).start()
+    threading.Thread(target=http.serve_forever, args=(0.01,), daemon=True).start()
     yield known
     http.shutdown()
     http.server_close()
