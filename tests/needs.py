@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import NoReturn
+from collections.abc import Mapping
+from typing import Any, NoReturn
 
 import pytest
 
@@ -16,3 +17,11 @@ def missing(text: str) -> NoReturn:
     if os.environ.get(REQUIRE) == "1":
         pytest.fail(f"{text} ({REQUIRE} is 1)")
     pytest.skip(text)
+
+
+def host_address(cluster: Mapping[str, Any]) -> str:
+    """The address of this machine as pods of the cluster reach it."""
+    known = cluster["hostAddress"]
+    if known is None:
+        missing("it is not known under which address this cluster's pods reach this machine")
+    return known

@@ -16,7 +16,7 @@ from tests.cluster.experiments import Logged, log_from_a_pod
 from tests.cluster.stack import POSTGRESQL, SIGNED_IN, SignedIn, Stack, Stage
 from tests.cluster.token_databases.world import World
 from tests.cluster.token_databases.world import token_world as start_token_world
-from tests.needs import NO_CLUSTER, missing
+from tests.needs import NO_CLUSTER, host_address, missing
 from tools.common import LOCAL
 
 PORTS = {"pytest-postgresql": 30511, "pytest-mysql": 30512, "pytest-sqlite": 30513, "pytest-external": 30514}
@@ -109,8 +109,7 @@ def token_world(tmp_path_factory: pytest.TempPathFactory, tell: Callable[[str], 
     if not cluster.exists():
         missing(NO_CLUSTER)
     known = json.loads(cluster.read_text())
-    if known["hostAddress"] is None:
-        pytest.skip("it is not known under which address this cluster's pods reach this machine")
+    host_address(known)
     tell("  … databases that are signed in to with tokens")
     folder = tmp_path_factory.mktemp("tokens")
     with start_token_world(known, json.loads(images.read_text())["images"], "pytest-tokens", folder) as made:

@@ -13,6 +13,7 @@ import pytest
 from tests.cluster.experiments import assert_readable_from_another_pod, log_from_a_pod
 from tests.cluster.outside import BUCKET, Authority, ObjectStore, object_store, postgresql
 from tests.cluster.stack import Stack, Stage
+from tests.needs import host_address
 
 pytestmark = pytest.mark.core
 SECRET_KEY = "not-a-real-key-0123456789"
@@ -32,9 +33,7 @@ class Outside:
 @pytest.fixture(scope="module")
 def stores(outside: Stack, stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outside]:
     folder = tmp_path_factory.mktemp("outside")
-    host = outside.clone.local("cluster.json")["hostAddress"]
-    if host is None:
-        pytest.skip("it is not known under which address this cluster's pods reach this machine")
+    host = host_address(outside.clone.local("cluster.json"))
     authority = Authority.make(folder / "authority")
     with (
         postgresql(outside, authority) as (url, query),

@@ -21,6 +21,7 @@ from tests.cluster.git_server import GitServer, Repository, https_server, ssh_se
 from tests.cluster.job_project import WHEEL, files
 from tests.cluster.outside import Authority
 from tests.cluster.stack import POSTGRESQL, Stack, Stage, eventually
+from tests.needs import host_address
 
 TOKEN = "the-right-token-4711"
 WRONG = "the-wrong-token-0815"
@@ -103,9 +104,7 @@ def tags(run: dict[str, Any]) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def jobs(clone: Clone, stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Jobs]:
-    host = clone.local("cluster.json")["hostAddress"]
-    if host is None:
-        pytest.skip("it is not known under which address this cluster's pods reach this machine")
+    host = host_address(clone.local("cluster.json"))
     folder = tmp_path_factory.mktemp("git")
     repository = Repository.make(folder, "churn")
     first = repository.commit(files(), tag="v1")

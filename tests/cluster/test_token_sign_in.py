@@ -260,12 +260,10 @@ def test_an_image_without_the_package_says_so_in_one_line(token_world: World) ->
     image = world.images["job"]["reference"]
     other = Client.start(world.cluster, world.namespace, "other-image", image, {})
     order = {"DATABASE_URI": world.uri(Engine.POSTGRESQL)}
-    for command, environment in (
-        (BOOTSTRAP_COMMAND, order),
-        (MIGRATE, {"MLFLOW_BACKEND_STORE_URI": order["DATABASE_URI"]}),
-    ):
-        done = other.run(command, environment)
+    migrated = {"MLFLOW_BACKEND_STORE_URI": order["DATABASE_URI"]}
+    ended = [other.run(BOOTSTRAP_COMMAND, order), other.run(MIGRATE, migrated)]
+    other.go()
+    for done in ended:
         assert done.code == 1
         assert len(done.out.strip().splitlines()) == 1, done.out
         assert "this image lacks" in done.out
-    other.go()

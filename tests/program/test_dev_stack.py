@@ -160,7 +160,7 @@ def test_services_do_not_wait_with_the_slow_awaiter(case: str) -> None:
 
 
 def test_nothing_skips_the_wait_that_holds_on_delete_too(case: str) -> None:
-    for kind in ("Deployment", "Namespace", "Job", "StatefulSet"):
+    for kind in ("Deployment", "Namespace", "Job", "StatefulSet", "PersistentVolumeClaim"):
         for one in plan_of(case).of_type(kind):
             annotations = one.inputs.get("metadata", {}).get("annotations", {})
             assert "pulumi.com/skipAwait" not in annotations, one.name

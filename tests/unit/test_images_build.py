@@ -16,6 +16,7 @@ import pytest
 
 from components import image_context
 from components.image_context import OWN_IMAGES, context_files, context_hash, folder_hash, tag
+from components.settings.cluster import Images as ImageSettings
 from components.third_party import ON_THE_CLUSTER, PYTHON, THIRD_PARTY
 from tools import images
 from tools.common import Failure
@@ -423,6 +424,7 @@ def images_run(
         return replace(built(folder, name), reference=f"localhost/{name}:1", base=base, archive=folder / name)
 
     monkeypatch.setattr(images, "info", lambda: {"canPull": can_pull})
+    monkeypatch.setattr(images, "image_settings", lambda _: ImageSettings())  # whatever this checkout's say
     monkeypatch.setattr(images, "node_platform", lambda: "linux/amd64")
     monkeypatch.setattr(images, "choose_engine", Pushes)
     monkeypatch.setattr(images, "cluster_instance", lambda: HERE)
