@@ -34,7 +34,7 @@ def find_cli() -> Path:
     if found:
         return Path(found)
     built = _built_path()
-    if built.exists():
+    if built.exists():  # where the download was refused before: not asked for again with each verb
         return built
     return _installed() or _build(built)
 
