@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
 import pytest
 
+from tools.common import LOCAL
+
 REQUIRE = "REQUIRE_CLUSTER"
-NO_CLUSTER = "there is no cluster: run `make cluster`"
 
 
 def missing(text: str) -> NoReturn:
@@ -17,6 +19,14 @@ def missing(text: str) -> NoReturn:
     if os.environ.get(REQUIRE) == "1":
         pytest.fail(f"{text} ({REQUIRE} is 1)")
     pytest.skip(text)
+
+
+def known_cluster() -> dict[str, Any]:
+    """What `make cluster` noted."""
+    note = LOCAL / "cluster.json"
+    if not note.exists():
+        missing("there is no cluster: run `make cluster`")
+    return json.loads(note.read_text())
 
 
 def host_address(cluster: Mapping[str, Any]) -> str:

@@ -16,7 +16,7 @@ from tests.cluster.experiments import Logged, log_from_a_pod
 from tests.cluster.stack import POSTGRESQL, SIGNED_IN, SignedIn, Stack, Stage
 from tests.cluster.token_databases.world import World
 from tests.cluster.token_databases.world import token_world as start_token_world
-from tests.needs import NO_CLUSTER, host_address, missing
+from tests.needs import host_address, known_cluster
 from tools.common import LOCAL
 
 PORTS = {"pytest-postgresql": 30511, "pytest-mysql": 30512, "pytest-sqlite": 30513, "pytest-external": 30514}
@@ -39,8 +39,7 @@ def tell(request: pytest.FixtureRequest) -> Callable[[str], None]:
 
 @pytest.fixture(scope="session")
 def clone(tmp_path_factory: pytest.TempPathFactory, tell: Callable[[str], None]) -> Clone:
-    if not (LOCAL / "cluster.json").exists():
-        missing(NO_CLUSTER)
+    known_cluster()
     made = Clone.make(tmp_path_factory.mktemp("clone"), tell)
     (made.root / ".local").mkdir(mode=0o700, exist_ok=True)
     for name in ("cluster.json", "images.json"):
@@ -105,13 +104,11 @@ def outside(clone: Clone) -> Stack:
 @pytest.fixture(scope="session")
 def token_world(tmp_path_factory: pytest.TempPathFactory, tell: Callable[[str], None]) -> Iterator[World]:
     """Databases that are signed in to with tokens."""
-    cluster, images = (LOCAL / name for name in ("cluster.json", "images.json"))
-    if not cluster.exists():
-        missing(NO_CLUSTER)
-    known = json.loads(cluster.read_text())
+    known = known_cluster()
     host_address(known)
+    images = json.loads((LOCAL / "images.json").read_text())["images"]
     tell("  … databases that are signed in to with tokens")
     folder = tmp_path_factory.mktemp("tokens")
-    with start_token_world(known, json.loads(images.read_text())["images"], "pytest-tokens", folder) as made:
+    with start_token_world(known, images, "pytest-tokens", folder) as made:
         tell("  ✓ databases that are signed in to with tokens")
         yield made

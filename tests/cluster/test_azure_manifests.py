@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from components.settings import parse
-from tests.needs import NO_CLUSTER, missing
+from tests.needs import known_cluster
 from tests.program.azure_cases import AZURE_CASES
 from tools.access import local_kubectl
-from tools.common import LOCAL, run
+from tools.common import run
 from tools.offline.rendered import Rendered
 from tools.plan import offline
 from tools.render import manifests
@@ -25,8 +25,7 @@ SECOND_NAMESPACE = "validate-azure"
 
 @pytest.fixture(scope="module")
 def cluster() -> ClusterAccess:
-    if not (LOCAL / "cluster.json").exists():
-        missing(NO_CLUSTER)
+    known_cluster()
     return ClusterAccess(local_kubectl("dev"))
 
 

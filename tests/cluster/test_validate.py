@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from components.settings import parse
-from tests.needs import NO_CLUSTER, missing
+from tests.needs import known_cluster, missing
 from tools.access import local_kubectl
 from tools.common import LOCAL, ROOT
 from tools.offline.rendered import Rendered
@@ -49,8 +49,7 @@ def subject_of(settings: Mapping[str, Any]) -> Subject:
 
 
 def cluster() -> ClusterAccess:
-    if not (LOCAL / "cluster.json").exists():
-        missing(NO_CLUSTER)
+    known_cluster()
     return ClusterAccess(local_kubectl("dev"))
 
 
@@ -139,7 +138,7 @@ def test_mistakes_in_what_serves_and_in_pipelines_are_found_each_with_its_key() 
 
 def test_the_probe_says_whether_this_cluster_enforces_policies(subject: Subject) -> None:
     found = list(network_policy(subject))
-    registry_built = json.loads((LOCAL / "cluster.json").read_text())["kind"] == "registry"
+    registry_built = known_cluster()["kind"] == "registry"
     told = " ".join(finding.text for finding in found)
     if registry_built:
         assert "does not enforce network policies" in told

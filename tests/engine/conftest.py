@@ -19,8 +19,8 @@ import pytest
 import yaml
 from pulumi import automation as auto
 
-from tests.needs import NO_CLUSTER, missing
-from tools.common import LOCAL, ROOT
+from tests.needs import known_cluster
+from tools.common import ROOT
 from tools.engine.workspace import OpenedStack, open_stack
 
 Program = Callable[[], None]
@@ -243,10 +243,7 @@ def _image(facts: dict[str, Any]) -> str:
 
 @pytest.fixture(scope="session")
 def cluster_facts() -> dict[str, Any]:
-    path = LOCAL / "cluster.json"
-    if not path.exists():
-        missing(NO_CLUSTER)
-    return json.loads(path.read_text())
+    return known_cluster()
 
 
 @pytest.fixture(scope="module")

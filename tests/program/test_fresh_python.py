@@ -23,11 +23,7 @@ def fresh(script: str) -> tuple[float, set[str]]:
     told = f"print(*[one for one in {[*SDKS.values(), BUILDS]} if one in sys.modules])"
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     loaded = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            f"import sys; {script}; {told}",
-        ],
+        [sys.executable, "-c", f"import sys; {script}; {told}"],
         cwd=ROOT,
         capture_output=True,
         text=True,
